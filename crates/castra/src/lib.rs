@@ -1,0 +1,1 @@
+//! A project's virtual machines on plain QEMU, described in `castra.toml`.

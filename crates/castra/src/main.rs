@@ -1,0 +1,3 @@
+//! The `castra` command.
+
+fn main() {}

@@ -1,0 +1,194 @@
+//! Where a workspace keeps its files: one place that knows the names.
+//!
+//! ```text
+//! <root>/                        0700
+//!   <vm>.pid  <vm>.qmp  <vm>.serial          pidfile, control socket, serial console socket
+//!   overlays/<vm>.qcow2                      what the guest writes to
+//!   images/<name>.qcow2  <name>.qcow2.sha512 cached base images
+//!   logs/<vm>.log  <vm>-serial.log  events.jsonl  host-broker.log  bootstrap/
+//!   bootstrap/                               staging of bootstrap runs
+//!   metadata/workspace.json  config_snapshot.toml
+//!   metadata/vms/<vm>.json                   the VM's record: definition and current run
+//!   metadata/operations/<vm>.json            who is starting or stopping it right now
+//!   metadata/seeds/<vm>.img                  the cloud-init seed
+//!   metadata/locks/<vm>.lock  <vm>.live  workspace.lock
+//! ```
+//!
+//! Pure: joins paths, touches nothing. Tests: below.
+
+use std::path::{Path, PathBuf};
+
+use plasmavmc_types::VmName;
+
+/// The paths of one workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The workspace at `root`, an absolute path.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The workspace's root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The pidfile: who runs the VM.
+    pub fn pid_file(&self, vm: &VmName) -> PathBuf {
+        self.root.join(format!("{vm}.pid"))
+    }
+
+    /// The file name of the QMP control socket, relative to the root.
+    ///
+    /// Socket addresses hold 107 bytes on Linux, so sockets are bound and connected relative to
+    /// the root and never by their full path.
+    pub fn qmp_socket_name(vm: &VmName) -> String {
+        format!("{vm}.qmp")
+    }
+
+    /// The QMP control socket.
+    pub fn qmp_socket(&self, vm: &VmName) -> PathBuf {
+        self.root.join(Self::qmp_socket_name(vm))
+    }
+
+    /// The file name of the serial console socket, relative to the root.
+    pub fn serial_socket_name(vm: &VmName) -> String {
+        format!("{vm}.serial")
+    }
+
+    /// The serial console socket.
+    pub fn serial_socket(&self, vm: &VmName) -> PathBuf {
+        self.root.join(Self::serial_socket_name(vm))
+    }
+
+    /// The directory of overlays whose place the config does not name.
+    pub fn overlays(&self) -> PathBuf {
+        self.root.join("overlays")
+    }
+
+    /// The overlay of a VM whose place the config does not name.
+    pub fn overlay(&self, vm: &VmName) -> PathBuf {
+        self.overlays().join(format!("{vm}.qcow2"))
+    }
+
+    /// The directory of cached base images.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    /// The directory of logs.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// What QEMU itself says.
+    pub fn vm_log(&self, vm: &VmName) -> PathBuf {
+        self.logs().join(format!("{vm}.log"))
+    }
+
+    /// What the guest writes to its serial console.
+    pub fn serial_log(&self, vm: &VmName) -> PathBuf {
+        self.logs().join(format!("{vm}-serial.log"))
+    }
+
+    /// The events of every command, one JSON object a line.
+    pub fn events_log(&self) -> PathBuf {
+        self.logs().join("events.jsonl")
+    }
+
+    /// The staging area of bootstrap runs.
+    pub fn bootstrap(&self) -> PathBuf {
+        self.root.join("bootstrap")
+    }
+
+    /// The directory of metadata.
+    pub fn metadata(&self) -> PathBuf {
+        self.root.join("metadata")
+    }
+
+    /// The workspace's own record.
+    pub fn workspace_record(&self) -> PathBuf {
+        self.metadata().join("workspace.json")
+    }
+
+    /// The resolved config of the last `up`.
+    pub fn config_snapshot(&self) -> PathBuf {
+        self.metadata().join("config_snapshot.toml")
+    }
+
+    /// The directory of VM records.
+    pub fn vm_records(&self) -> PathBuf {
+        self.metadata().join("vms")
+    }
+
+    /// The record of a VM: its definition and its current run.
+    pub fn vm_record(&self, vm: &VmName) -> PathBuf {
+        self.vm_records().join(format!("{vm}.json"))
+    }
+
+    /// Who is starting or stopping a VM at this moment.
+    pub fn operation(&self, vm: &VmName) -> PathBuf {
+        self.metadata().join("operations").join(format!("{vm}.json"))
+    }
+
+    /// The cloud-init seed of a VM.
+    pub fn seed(&self, vm: &VmName) -> PathBuf {
+        self.metadata().join("seeds").join(format!("{vm}.img"))
+    }
+
+    /// The UEFI variables of a VM.
+    pub fn uefi_vars(&self, vm: &VmName) -> PathBuf {
+        self.metadata().join("uefi").join(format!("{vm}.fd"))
+    }
+
+    /// The directory of locks.
+    pub fn locks(&self) -> PathBuf {
+        self.metadata().join("locks")
+    }
+
+    /// Held while a command changes the workspace as a whole.
+    pub fn workspace_lock(&self) -> PathBuf {
+        self.locks().join("workspace.lock")
+    }
+
+    /// Held by the command that changes a VM.
+    pub fn vm_lock(&self, vm: &VmName) -> PathBuf {
+        self.locks().join(format!("{vm}.lock"))
+    }
+
+    /// Inherited by the VM's process and held for as long as it lives.
+    pub fn live_lock(&self, vm: &VmName) -> PathBuf {
+        self.locks().join(format!("{vm}.live"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_names_of_a_vm_meet() {
+        let layout = Layout::new("/w");
+        let vm: VmName = "web".parse().unwrap();
+        let mut paths = [
+            layout.pid_file(&vm),
+            layout.qmp_socket(&vm),
+            layout.serial_socket(&vm),
+            layout.overlay(&vm),
+            layout.vm_log(&vm),
+            layout.serial_log(&vm),
+            layout.vm_record(&vm),
+            layout.operation(&vm),
+            layout.seed(&vm),
+            layout.uefi_vars(&vm),
+            layout.vm_lock(&vm),
+            layout.live_lock(&vm),
+        ];
+        paths.sort();
+        assert!(paths.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+}

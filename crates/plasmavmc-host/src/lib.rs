@@ -1,0 +1,16 @@
+//! The host: the only crate that spawns processes or touches files.
+//!
+//! Owns: where a workspace keeps its files ([`Layout`]), writing them whole ([`publish`]), locks,
+//! processes with identity, images, overlays, seeds, ports, preflight and the accelerator proof.
+//! Never does: decide (that is the engine's), print (that is the terminal crate's).
+//! Every error names the path or the program. Tests: in each file, and `castra`'s end-to-end tests.
+
+mod error;
+pub mod failpoint;
+mod layout;
+mod lock;
+pub mod publish;
+
+pub use error::{HostError, IoContext};
+pub use layout::Layout;
+pub use lock::{FileLock, LockError};

@@ -1,0 +1,124 @@
+//! Advisory locks on files (`flock`): one writer per workspace, per VM, per download.
+//!
+//! The kernel frees a lock when its last holder dies, however it dies, so no lock is ever stale.
+//! The file itself stays; an empty lock file means nothing. Tests: below.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plasmavmc_types::{ErrorKind, Explain};
+
+use crate::{HostError, IoContext, publish};
+
+/// An exclusive lock on a file, freed when dropped.
+#[derive(Debug)]
+pub struct FileLock {
+    file: File,
+}
+
+/// Why a lock could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Someone else holds it, and went on holding it.
+    #[error("another command has held `{}` for over {waited_secs} s", path.display())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// How long was waited.
+        waited_secs: u64,
+    },
+    /// The lock file cannot be used.
+    #[error("no lock can be taken")]
+    Host {
+        /// What went wrong with the file.
+        #[source]
+        source: HostError,
+    },
+}
+
+/// Time between two looks at a lock that someone holds.
+const POLL: Duration = Duration::from_millis(10);
+
+impl FileLock {
+    /// Takes the lock at once; none where someone else holds it. Makes the file and its directory
+    /// where they are missing.
+    ///
+    /// # Errors
+    /// [`LockError::Host`].
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>, LockError> {
+        let host = |source| LockError::Host { source };
+        if let Some(dir) = path.parent() {
+            publish::private_dir(dir).map_err(host)?;
+        }
+        let file = open(path).context("open", path).map_err(host)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).context("lock", path).map_err(host),
+        }
+    }
+
+    /// Takes the lock, waiting at most `bound`.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] after the bound; [`LockError::Host`].
+    pub fn acquire(path: &Path, bound: Duration) -> Result<Self, LockError> {
+        let start = Instant::now();
+        loop {
+            if let Some(lock) = Self::try_acquire(path)? {
+                return Ok(lock);
+            }
+            if start.elapsed() >= bound {
+                return Err(LockError::Busy { path: path.to_owned(), waited_secs: bound.as_secs() });
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// The locked file, to be inherited by a child that shall go on holding the lock.
+    pub fn as_file(&self) -> &File {
+        &self.file
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+impl Explain for LockError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Busy { .. } => ErrorKind::Conflict,
+            Self::Host { source } => source.kind(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Busy { path, .. } => {
+                vec![format!("see who holds it with `fuser -v {}`, or try again", path.display())]
+            }
+            Self::Host { source } => source.hints(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_waits_for_its_bound_and_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locks/web.lock");
+        let first = FileLock::try_acquire(&path).unwrap().expect("nobody holds it");
+        assert!(FileLock::try_acquire(&path).unwrap().is_none());
+        let error = FileLock::acquire(&path, Duration::from_millis(20)).unwrap_err();
+        assert!(matches!(error, LockError::Busy { .. }));
+        drop(first);
+        assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+}

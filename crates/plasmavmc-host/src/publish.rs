@@ -1,0 +1,109 @@
+//! Writes files whole: a temporary name, fsync, rename, fsync of the directory.
+//!
+//! A reader sees the old file or the new one, never a part; a crash leaves at most a temporary
+//! file whose name begins with [`TEMPORARY_PREFIX`], which `castra clean` removes. Tests: below.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::{HostError, IoContext};
+
+/// How the names of unfinished files begin.
+pub const TEMPORARY_PREFIX: &str = ".castra-tmp-";
+
+/// Creates a directory and its parents, each readable by this user only (0700).
+///
+/// Directories that exist keep their mode.
+///
+/// # Errors
+/// [`HostError::Io`] where one cannot be made.
+pub fn private_dir(path: &Path) -> Result<(), HostError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).context("create directory", path)
+}
+
+/// Replaces `path` with `bytes`, readable by this user only (0600).
+///
+/// # Errors
+/// [`HostError::Io`]; `path` is then as it was before.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
+    let mut file = temporary(path)?;
+    file.write_all(bytes).context("write", path)?;
+    persist(file, path)
+}
+
+/// A temporary file beside `path`, to be filled and handed to [`persist`].
+///
+/// # Errors
+/// [`HostError::Io`] where it cannot be made.
+pub fn temporary(path: &Path) -> Result<NamedTempFile, HostError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    tempfile::Builder::new()
+        .prefix(TEMPORARY_PREFIX)
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(dir)
+        .context("create a file in", dir)
+}
+
+/// Gives a finished temporary file its name, replacing what was there.
+///
+/// # Errors
+/// [`HostError::Io`]; the temporary file is then gone and `path` is as it was before.
+pub fn persist(file: NamedTempFile, path: &Path) -> Result<(), HostError> {
+    file.as_file().sync_all().context("flush", path)?;
+    file.persist(path).map_err(|error| error.error).context("rename a file to", path)?;
+    sync_dir(path)
+}
+
+/// Makes the names in the directory of `path` durable.
+fn sync_dir(path: &Path) -> Result<(), HostError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).context("flush directory", dir)
+}
+
+/// Removes a file; one that does not exist counts as removed. Tells whether it was there.
+///
+/// # Errors
+/// [`HostError::Io`] where it exists and cannot be removed.
+pub fn remove(path: &Path) -> Result<bool, HostError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).context("remove", path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_litter() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        write(&path, b"old").unwrap();
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        assert!(write(&dir.path().join("sub"), b"new").is_err(), "a directory was replaced");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_written_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let nested = dir.path().join("a/b");
+        private_dir(&nested).unwrap();
+        write(&nested.join("f"), b"x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&nested), mode(&nested.join("f"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn removing_what_is_not_there_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!remove(&dir.path().join("x")).unwrap());
+    }
+}

@@ -1,0 +1,58 @@
+//! What an error tells beyond its text: its kind, and what to do next.
+//!
+//! Every error that can reach a person implements [`Explain`]. The edge that prints it adds the
+//! causes from `source()`, so a `Display` never repeats its source.
+
+use std::error::Error;
+
+use serde::Serialize;
+
+/// The kind of a failure. Decides the exit code, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// A fault in Castra, or one it has no better word for.
+    Internal,
+    /// The command line asks for something that does not exist or does not fit together.
+    Usage,
+    /// The configuration file is missing or wrong.
+    Config,
+    /// The host lacks something: a program, a permission, memory, disk space.
+    Preflight,
+    /// A base image cannot be had, or is not what it should be.
+    Image,
+    /// Something else holds what is needed: a port, a lock, a running VM.
+    Conflict,
+    /// The VM did not start.
+    Launch,
+    /// Something took longer than it was allowed to.
+    Timeout,
+    /// A file, socket or process operation failed.
+    Io,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of its exit code.
+    pub const ALL: [Self; 9] = [
+        Self::Internal,
+        Self::Usage,
+        Self::Config,
+        Self::Preflight,
+        Self::Image,
+        Self::Conflict,
+        Self::Launch,
+        Self::Timeout,
+        Self::Io,
+    ];
+}
+
+/// An error that can tell its kind and the next step.
+pub trait Explain: Error {
+    /// The kind of the failure.
+    fn kind(&self) -> ErrorKind;
+
+    /// What a person can do about it, each a sentence with something to type.
+    fn hints(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
