@@ -10,7 +10,9 @@
 mod backend;
 mod capabilities;
 mod clock;
+pub mod conformance;
 mod error;
+mod fake;
 mod registry;
 mod sink;
 
@@ -18,6 +20,7 @@ pub use backend::{HypervisorBackend, Observe, StopMethod, VmEvent, VmEvents};
 pub use capabilities::BackendCapabilities;
 pub use clock::Clock;
 pub use error::{BackendError, Error};
+pub use fake::{FakeBackend, FakeBehaviour};
 pub use pollster::block_on;
 pub use registry::HypervisorRegistry;
 pub use sink::EventSink;

@@ -34,3 +34,18 @@ impl HypervisorRegistry {
         self.backends.keys().copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FakeBackend;
+
+    #[test]
+    fn a_backend_is_found_by_its_own_name() {
+        let mut registry = HypervisorRegistry::new();
+        assert!(registry.register(Arc::new(FakeBackend::new())).is_none());
+        assert!(registry.get("fake").is_some() && registry.get("kvm").is_none());
+        assert!(registry.register(Arc::new(FakeBackend::new())).is_some());
+        assert_eq!(registry.names().count(), 1);
+    }
+}
