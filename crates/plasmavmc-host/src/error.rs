@@ -56,6 +56,14 @@ pub enum HostError {
         /// How long it had.
         bound_secs: u64,
     },
+    /// A program was stopped because it wrote more than any answer expected of it.
+    #[error("`{command}` wrote more than {limit} bytes and was stopped")]
+    CommandWroteTooMuch {
+        /// The command line, for people.
+        command: String,
+        /// How many bytes it was allowed.
+        limit: usize,
+    },
     /// A file does not hold what it should.
     #[error("`{}` is not {expected}: {reason}", path.display())]
     Malformed {
@@ -74,9 +82,11 @@ impl Explain for HostError {
             Self::MissingProgram { .. } => ErrorKind::Preflight,
             Self::Io { source, .. } if is_host_condition(source) => ErrorKind::Preflight,
             Self::CommandTimedOut { .. } => ErrorKind::Timeout,
-            Self::Io { .. } | Self::Spawn { .. } | Self::CommandFailed { .. } | Self::Malformed { .. } => {
-                ErrorKind::Io
-            }
+            Self::Io { .. }
+            | Self::Spawn { .. }
+            | Self::CommandFailed { .. }
+            | Self::CommandWroteTooMuch { .. }
+            | Self::Malformed { .. } => ErrorKind::Io,
         }
     }
 

@@ -6,6 +6,7 @@
 //! Every error names the path or the program. Tests: in each file, and `castra`'s end-to-end tests.
 
 mod error;
+pub mod exec;
 pub mod failpoint;
 mod layout;
 mod lock;
