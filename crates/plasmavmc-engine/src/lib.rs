@@ -13,4 +13,4 @@ mod plan;
 pub use admission::{Admission, Refusal, Request, admit};
 pub use drive::stop;
 pub use ladder::{Ladder, LadderPolicy};
-pub use plan::{DesiredVm, ImageState, ObservedVm, OverlayState, Persistence, Plan, Step, VmPlan, plan_up};
+pub use plan::{DesiredVm, ImageState, ObservedVm, OverlayState, Plan, Step, VmPlan, plan_up};

@@ -6,20 +6,10 @@
 
 use std::fmt;
 
-use plasmavmc_types::{VmName, VmState};
+use plasmavmc_types::{Persistence, VmName, VmState};
 use serde::Serialize;
 
 use crate::{Admission, Refusal, Request, admit};
-
-/// Whether a VM keeps what its guest writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Persistence {
-    /// The overlay is discarded after shutdown.
-    Disposable,
-    /// The overlay stays.
-    Persistent,
-}
 
 /// What is wanted of one VM.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,12 @@ pub trait Observe: Send + Sync {
     /// [`Error::UnknownVm`] where the backend has no such VM.
     async fn get_status(&self, vm: &VmHandle) -> Result<VmStatus, Error>;
 
+    /// What a VM was defined as.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVm`] where the backend has no such VM.
+    async fn get_spec(&self, vm: &VmHandle) -> Result<VmSpec, Error>;
+
     /// Every VM the backend knows, in the order of their names.
     ///
     /// # Errors

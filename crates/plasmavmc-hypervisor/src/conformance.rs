@@ -132,8 +132,10 @@ impl Suite<'_> {
 
     fn creating_again_updates_a_stopped_vm(&self) {
         let vm = self.create("twice");
-        let again = VmSpec { id: vm.id, ..self.spec("twice") };
+        let mut again = VmSpec { id: vm.id, ..self.spec("twice") };
+        again.resources.memory = ByteSize::mib(96);
         assert_eq!(block_on(self.backend.create_vm(&again)).expect("create_vm"), vm);
+        assert_eq!(block_on(self.backend.get_spec(&vm)).expect("get_spec"), again);
         let named: Vec<_> = block_on(self.backend.list_vms()).expect("list_vms");
         assert_eq!(named.iter().filter(|v| v.name == vm.name).count(), 1, "one name, one VM");
         self.remove(&vm);

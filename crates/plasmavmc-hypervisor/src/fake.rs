@@ -160,6 +160,10 @@ impl Observe for FakeBackend {
         })
     }
 
+    async fn get_spec(&self, vm: &VmHandle) -> Result<VmSpec, Error> {
+        self.with(vm, |fake| Ok(fake.spec.clone()))
+    }
+
     async fn list_vms(&self) -> Result<Vec<VmHandle>, Error> {
         let handle = |fake: &FakeVm| VmHandle { id: fake.spec.id, name: fake.spec.name.clone() };
         Ok(self.lock().values().map(handle).collect())

@@ -200,6 +200,20 @@ pub struct DiskSpec {
     pub backing: Option<BackingSpec>,
     /// Whether the guest may not write to it.
     pub read_only: bool,
+    /// What becomes of the file once the VM has stopped. Backends only keep note of it: the face
+    /// that made the file discards it.
+    pub persistence: Persistence,
+}
+
+/// Whether what a guest writes outlives its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Persistence {
+    /// Discarded after shutdown.
+    #[default]
+    Disposable,
+    /// Kept until someone removes it.
+    Persistent,
 }
 
 /// The file under an overlay.
