@@ -56,3 +56,44 @@ pub trait Explain: Error {
         Vec::new()
     }
 }
+
+/// The first level of an error's chain whose text holds its source's text: a person would read it
+/// twice. None where every level says something of its own. For tests of error types.
+pub fn repeated_source(error: &dyn Error) -> Option<String> {
+    let mut level = error;
+    while let Some(source) = level.source() {
+        let (text, inner) = (level.to_string(), source.to_string());
+        if text.contains(&inner) {
+            return Some(text);
+        }
+        level = source;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Sample {
+        #[error("failed to open `/w/web.pid`")]
+        Good(#[source] io::Error),
+        #[error("failed to open `/w/web.pid`: {0}")]
+        Doubled(#[source] io::Error),
+        #[error("could not start")]
+        Outer(#[source] Box<Sample>),
+    }
+
+    #[test]
+    fn a_text_that_repeats_its_source_is_found_at_any_level() {
+        let denied = || io::Error::new(io::ErrorKind::PermissionDenied, "permission denied");
+        assert_eq!(repeated_source(&Sample::Outer(Box::new(Sample::Good(denied())))), None);
+        let doubled = Sample::Outer(Box::new(Sample::Doubled(denied())));
+        assert_eq!(
+            repeated_source(&doubled).as_deref(),
+            Some("failed to open `/w/web.pid`: permission denied")
+        );
+    }
+}

@@ -17,7 +17,7 @@ mod status;
 mod time;
 
 pub use event::{CleanupKind, Escalation, Event, EventKind, ShutdownOutcome, Stage};
-pub use explain::{ErrorKind, Explain};
+pub use explain::{ErrorKind, Explain, repeated_source};
 pub use handle::{BackendName, VmHandle};
 pub use id::{ParseIdError, RunToken, VmId};
 pub use name::{NameError, VmName};

@@ -1,0 +1,163 @@
+//! Faults of a configuration file, shown where they are, as a compiler shows its own.
+//!
+//! ```text
+//! error[unknown-key]: unknown key `memmory`
+//!  --> castra.toml:7:1
+//!   |
+//! 7 | memmory = "2 GiB"
+//!   | ^^^^^^^ not a key of a VM
+//!   |
+//!   = help: did you mean `memory`?
+//! ```
+//!
+//! Takes plain data; which rules there are is the parser's business. Tests: below, as snapshots.
+
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use crate::Width;
+use crate::text::count;
+
+/// One fault of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFault<'a> {
+    /// The file's name as the person knows it.
+    pub file: &'a str,
+    /// The whole text of the file.
+    pub source: &'a str,
+    /// The rule that is broken, in kebab case.
+    pub code: &'a str,
+    /// What is wrong, one line.
+    pub message: &'a str,
+    /// What to say at the place itself; may be empty.
+    pub label: &'a str,
+    /// The place, in bytes of `source`; none where the fault is the whole file's.
+    pub span: Option<Range<usize>>,
+    /// What to write instead.
+    pub help: Option<&'a str>,
+}
+
+/// Faults shown in full. A file with more has one cause that repeats, and a person reads no further.
+const SHOWN: usize = 50;
+
+/// The columns of a line where nothing else limits it: annotations beyond get folded.
+const UNLIMITED_COLUMNS: usize = 140;
+
+/// Shows faults one below the other, with styles; each ends with a newline.
+pub fn render_faults(faults: &[SourceFault<'_>], width: Width) -> String {
+    let columns = match width {
+        Width::Unlimited => UNLIMITED_COLUMNS,
+        Width::Columns(columns) => usize::from(columns),
+    };
+    let renderer = Renderer::styled().term_width(columns);
+    let mut text = String::new();
+    for fault in faults.iter().take(SHOWN) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&renderer.render(&[group(fault)]));
+        text.push('\n');
+    }
+    if let Some(hidden @ 1..) = faults.len().checked_sub(SHOWN) {
+        text.push_str(&format!("\n… and {}\n", count(hidden as u64, "more fault", "more faults")));
+    }
+    text
+}
+
+fn group<'a>(fault: &SourceFault<'a>) -> Group<'a> {
+    let group = Level::ERROR.primary_title(fault.message).id(fault.code);
+    let group = match &fault.span {
+        Some(span) => {
+            let label = Some(fault.label).filter(|label| !label.is_empty());
+            let annotation = AnnotationKind::Primary.span(on_chars(fault.source, span)).label(label);
+            group.element(Snippet::source(fault.source).path(fault.file).annotation(annotation))
+        }
+        None => group.element(Origin::path(fault.file)),
+    };
+    match fault.help {
+        Some(help) => group.element(Level::HELP.message(help)),
+        None => group,
+    }
+}
+
+/// The span with its ends inside the text and between characters: whoever made it, showing a fault
+/// must not become one.
+fn on_chars(source: &str, span: &Range<usize>) -> Range<usize> {
+    let start = source.floor_char_boundary(span.start.min(source.len()));
+    let end = source.ceil_char_boundary(span.end.clamp(start, source.len()));
+    start..end
+}
+
+/// The line and the column of a byte, both from 1, the column in characters.
+pub(crate) fn position(source: &str, byte: usize) -> (usize, usize) {
+    let before = &source[..source.floor_char_boundary(byte.min(source.len()))];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::plain;
+    use proptest::prelude::*;
+
+    const SOURCE: &str = "version = 1\n\n[[vms]]\nname = \"wéb\"\nmemmory = \"2 GiB\"\n";
+
+    fn fault(span: Option<Range<usize>>) -> SourceFault<'static> {
+        SourceFault {
+            file: "castra.toml",
+            source: SOURCE,
+            code: "unknown-key",
+            message: "unknown key `memmory`",
+            label: "not a key of a VM",
+            span,
+            help: Some("did you mean `memory`?"),
+        }
+    }
+
+    #[test]
+    fn a_fault_is_shown_where_it_is() {
+        let start = SOURCE.find("memmory").unwrap();
+        insta::assert_snapshot!(plain(&render_faults(&[fault(Some(start..start + 7))], Width::Unlimited)), @r#"
+        error[unknown-key]: unknown key `memmory`
+         --> castra.toml:5:1
+          |
+        5 | memmory = "2 GiB"
+          | ^^^^^^^ not a key of a VM
+          |
+          = help: did you mean `memory`?
+        "#);
+    }
+
+    #[test]
+    fn a_fault_of_the_whole_file_names_it() {
+        insta::assert_snapshot!(plain(&render_faults(&[fault(None)], Width::Unlimited)), @r"
+        error[unknown-key]: unknown key `memmory`
+        --> castra.toml
+         = help: did you mean `memory`?
+        ");
+    }
+
+    #[test]
+    fn a_flood_of_faults_is_cut_and_counted() {
+        let text = render_faults(&vec![fault(None); 53], Width::columns(80));
+        assert_eq!(text.matches("memmory").count(), SHOWN);
+        assert!(plain(&text).ends_with("\n… and 3 more faults\n"));
+    }
+
+    #[test]
+    fn a_position_counts_characters() {
+        let accent = SOURCE.find('é').unwrap();
+        assert_eq!(position(SOURCE, accent + 2), (4, 11));
+        assert_eq!(position("", 9), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_span_is_too_wild_to_show(source in any::<String>(), start in 0usize..200, len in 0usize..200) {
+            let fault = SourceFault { source: &source, ..fault(Some(start..start + len)) };
+            prop_assert!(!render_faults(&[fault], Width::columns(80)).is_empty());
+        }
+    }
+}
