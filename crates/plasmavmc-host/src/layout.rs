@@ -11,6 +11,9 @@
 //!   metadata/vms/<vm>.json                   the VM's record: definition and current run
 //!   metadata/operations/<vm>.json            who is starting or stopping it right now
 //!   metadata/seeds/<vm>.img                  the cloud-init seed
+//!   metadata/uefi/<vm>.fd                    the UEFI variables
+//!   metadata/journals/<vm>.jsonl             what QEMU reported of the current or last run
+//!   metadata/qemu.json                       what the installed QEMU offers
 //!   metadata/locks/<vm>.lock  <vm>.live  workspace.lock
 //! ```
 //!
@@ -145,6 +148,16 @@ impl Layout {
         self.metadata().join("uefi").join(format!("{vm}.fd"))
     }
 
+    /// What QEMU reported of a VM's current or last run, one JSON object a line.
+    pub fn journal(&self, vm: &VmName) -> PathBuf {
+        self.metadata().join("journals").join(format!("{vm}.jsonl"))
+    }
+
+    /// What the installed QEMU offers, asked once per binary.
+    pub fn qemu_offer(&self) -> PathBuf {
+        self.metadata().join("qemu.json")
+    }
+
     /// The directory of locks.
     pub fn locks(&self) -> PathBuf {
         self.metadata().join("locks")
@@ -185,6 +198,7 @@ mod tests {
             layout.operation(&vm),
             layout.seed(&vm),
             layout.uefi_vars(&vm),
+            layout.journal(&vm),
             layout.vm_lock(&vm),
             layout.live_lock(&vm),
         ];

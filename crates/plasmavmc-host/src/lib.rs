@@ -10,7 +10,9 @@ pub mod exec;
 pub mod failpoint;
 mod layout;
 mod lock;
+pub mod process;
 pub mod publish;
+pub mod socket;
 
 pub use error::{HostError, IoContext};
 pub use layout::Layout;
