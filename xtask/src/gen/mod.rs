@@ -1,0 +1,40 @@
+//! The pages of `docs/` that are made from the code: where they list things, code is the list.
+//!
+//! One file per page, each a function that gives its text; [`PAGES`] names them. `write` makes them,
+//! `check` tells which are not as the code says. Tests: in each page's file.
+
+mod events;
+mod exit_codes;
+
+use std::path::Path;
+
+use crate::workspace::{ChoreError, Finding, read};
+
+/// A page and what makes its text.
+type Page = (&'static str, fn() -> String);
+
+/// Every generated page, relative to the root.
+const PAGES: &[Page] = &[("docs/events.md", events::page), ("docs/exit-codes.md", exit_codes::page)];
+
+/// Writes every page that is not as the code says.
+pub(crate) fn write(root: &Path) -> Result<(), ChoreError> {
+    for (name, page) in PAGES {
+        let (path, text) = (root.join(name), page());
+        if read(&path).is_ok_and(|old| old == text) {
+            continue;
+        }
+        let error = |source| ChoreError::File { action: "write", path: path.clone(), source };
+        path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(error)?;
+        std::fs::write(&path, text).map_err(error)?;
+    }
+    Ok(())
+}
+
+/// The pages that are not as the code says.
+pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, ChoreError> {
+    let stale = PAGES.iter().filter(|(name, page)| !read(&root.join(name)).is_ok_and(|old| old == page()));
+    Ok(stale.map(|(name, _)| Finding::new(*name, "is not as the code says: run `cargo xtask gen`")).collect())
+}
+
+/// The line under the title of every generated page.
+const NOTICE: &str = "*Made from the code by `cargo xtask gen`; do not edit.*";
