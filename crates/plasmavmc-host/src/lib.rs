@@ -5,13 +5,17 @@
 //! Never does: decide (that is the engine's), print (that is the terminal crate's).
 //! Every error names the path or the program. Tests: in each file, and `castra`'s end-to-end tests.
 
+pub mod base;
+pub mod disk;
 mod error;
 pub mod exec;
 pub mod failpoint;
 mod layout;
 mod lock;
+pub mod overlay;
 pub mod process;
 pub mod publish;
+pub mod qcow2;
 pub mod socket;
 
 pub use error::{HostError, IoContext};

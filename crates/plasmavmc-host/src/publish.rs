@@ -58,6 +58,20 @@ pub fn persist(file: NamedTempFile, path: &Path) -> Result<(), HostError> {
     sync_dir(path)
 }
 
+/// Gives a finished temporary file its name, unless that name is taken: then nothing changes.
+/// Tells whether it was given.
+///
+/// # Errors
+/// [`HostError::Io`]; the temporary file is then gone and `path` is as it was before.
+pub fn persist_new(file: NamedTempFile, path: &Path) -> Result<bool, HostError> {
+    file.as_file().sync_all().context("flush", path)?;
+    match file.persist_noclobber(path) {
+        Ok(_) => sync_dir(path).map(|()| true),
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error.error).context("rename a file to", path),
+    }
+}
+
 /// Makes the names in the directory of `path` durable.
 fn sync_dir(path: &Path) -> Result<(), HostError> {
     let dir = path.parent().unwrap_or(Path::new("."));
