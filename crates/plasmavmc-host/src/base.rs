@@ -2,8 +2,8 @@
 //!
 //! Owns: telling formats apart by content, cheap checks for damage and truncation, the backing
 //! chain. Never does: change an image, or read more of it than its metadata: a digest over the
-//! bytes is the image cache's work. Called before every launch, so all of it takes well under a
-//! millisecond. Tests: below and `tests/qcow2_oracle.rs`.
+//! bytes is the image cache's work. Called before every launch, so it is a handful of reads.
+//! Tests: `tests/qcow2_oracle.rs`.
 
 use std::fs::File;
 use std::io;

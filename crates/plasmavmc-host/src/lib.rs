@@ -5,6 +5,7 @@
 //! Never does: decide (that is the engine's), print (that is the terminal crate's).
 //! Every error names the path or the program. Tests: in each file, and `castra`'s end-to-end tests.
 
+pub mod accelerator;
 pub mod base;
 pub mod disk;
 mod error;
@@ -16,6 +17,7 @@ pub mod overlay;
 pub mod process;
 pub mod publish;
 pub mod qcow2;
+pub mod qemu;
 pub mod socket;
 
 pub use error::{HostError, IoContext};
