@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::workspace::{ChoreError, Finding, files, read};
+use crate::workspace::{ChoreError, Finding, files};
 
 /// Lines a Rust file may have. A file that needs more owns two things.
 const MAX_LINES: usize = 500;
@@ -60,13 +60,19 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, ChoreError> {
     let mut findings = Vec::new();
     for path in files(root, &["rs", "md", "toml", "sh", "json", "yaml", "yml", ""])? {
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-        let text = read(&path)?;
+        let Some(text) = read_text(&path)? else { continue };
         if name.ends_with(".rs") {
             findings.extend(rust(&name, &text));
         }
         findings.extend(places(&name, &text, &root.to_string_lossy()));
     }
     Ok(findings)
+}
+
+/// The text of a file; none where it holds none: a corpus for fuzzing, a picture.
+fn read_text(path: &Path) -> Result<Option<String>, ChoreError> {
+    let error = |source| ChoreError::File { action: "read", path: path.to_owned(), source };
+    Ok(String::from_utf8(std::fs::read(path).map_err(error)?).ok())
 }
 
 /// What is wrong with a Rust file.

@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
     use crate::screen::{ColorMode, plain};
-    use crate::stdout::tests::{Gone, Shared};
+    use crate::stdout::tests::{Shared, gone};
 
     #[derive(Debug, thiserror::Error)]
     enum Sample {
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_ends_a_command_with_success() {
-        let out = Stdout::to(Gone, Width::Unlimited);
+        let out = Stdout::to(gone(), Width::Unlimited);
         let result = out.print("x").map_err(|source| Sample::Output { source });
         assert!(is_closed_stdout(result.as_ref().unwrap_err()));
         assert!(!is_closed_stdout(&sample()));

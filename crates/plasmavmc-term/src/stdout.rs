@@ -147,21 +147,15 @@ pub(crate) mod tests {
     }
 
     /// A pipe whose reader went away.
-    pub(crate) struct Gone;
-
-    impl Write for Gone {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+    pub(crate) fn gone() -> io::PipeWriter {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        writer
     }
 
     #[test]
     fn a_reader_that_went_away_is_told_apart_from_a_fault() {
-        assert!(matches!(Stdout::to(Gone, Width::Unlimited).print("x"), Err(StdoutError::Closed)));
+        assert!(matches!(Stdout::to(gone(), Width::Unlimited).print("x"), Err(StdoutError::Closed)));
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         assert!(matches!(Stdout::to(full, Width::Unlimited).print("x"), Err(StdoutError::Write { .. })));
     }

@@ -1,7 +1,7 @@
 //! What is awaited, as lines that move: a spinner per VM, a bar per download.
 //!
-//! Only ever drawn on a terminal; the draw target belongs to [`Stderr`](crate::Stderr). Tests: the
-//! end-to-end tests see the lines; what moves is for the eye.
+//! Only ever drawn on a terminal; the draw target belongs to [`Stderr`](crate::Stderr). Tests: below,
+//! over what the lines say; how they move is for the eye.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -101,5 +101,65 @@ impl Bars {
         let bar = self.all.add(bar.with_style(style).with_prefix(prefix));
         bar.enable_steady_tick(TICK);
         bar
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use indicatif::ProgressDrawTarget;
+    use plasmavmc_types::{Accelerator, Timestamp};
+
+    fn bars() -> Bars {
+        Bars::new(MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), 3)
+    }
+
+    fn event(vm: Option<&str>, kind: EventKind) -> Event {
+        let vm = vm.map(|vm| vm.parse().unwrap());
+        Event { seq: 1, at: Timestamp::from_unix_millis(0), vm, kind }
+    }
+
+    #[test]
+    fn every_template_is_one() {
+        for template in [SPINNER, DOWNLOAD, DOWNLOAD_OF_UNKNOWN_SIZE] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn a_vm_spins_from_its_launch_until_it_is_up() {
+        let mut bars = bars();
+        let launched = EventKind::VmLaunched { pid: 42, accelerator: Accelerator::Tcg, log: "/l".into() };
+        bars.event(&event(Some("web"), launched));
+        let messages: Vec<_> = bars.vms.values().map(ProgressBar::message).collect();
+        assert_eq!(messages, ["waiting for the machine"]);
+        bars.event(&event(Some("web"), EventKind::VmReady { elapsed_ms: 1 }));
+        assert!(bars.vms.is_empty());
+    }
+
+    #[test]
+    fn a_resumed_download_begins_where_it_was_and_ends_verified() {
+        let mut bars = bars();
+        let image = || "alpine".to_owned();
+        let started = EventKind::ImageDownloadStarted {
+            image: image(),
+            url: String::new(),
+            resumed_bytes: 10,
+            total_bytes: Some(40),
+        };
+        bars.event(&event(None, started));
+        let seen = |bars: &Bars| {
+            bars.downloads.values().map(|bar| (bar.position(), bar.length())).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(&bars), [(10, Some(40))]);
+        let progress =
+            EventKind::ImageDownloadProgress { image: image(), done_bytes: 30, total_bytes: Some(40) };
+        bars.event(&event(None, progress));
+        assert_eq!(seen(&bars), [(30, Some(40))]);
+        bars.event(&event(
+            None,
+            EventKind::ImageVerified { image: image(), sha512: String::new(), size_bytes: 40 },
+        ));
+        assert_eq!(seen(&bars), []);
     }
 }
