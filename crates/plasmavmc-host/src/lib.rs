@@ -18,6 +18,7 @@ pub mod process;
 pub mod publish;
 pub mod qcow2;
 pub mod qemu;
+pub mod seed;
 pub mod socket;
 
 pub use error::{HostError, IoContext};
