@@ -11,6 +11,7 @@ pub mod disk;
 mod error;
 pub mod exec;
 pub mod failpoint;
+pub mod image;
 mod layout;
 mod lock;
 pub mod overlay;

@@ -72,6 +72,15 @@ pub fn persist_new(file: NamedTempFile, path: &Path) -> Result<bool, HostError> 
     }
 }
 
+/// Gives a finished and flushed file its final name, replacing what was there.
+///
+/// # Errors
+/// [`HostError::Io`]; where the rename failed, both files are as they were.
+pub fn rename(from: &Path, to: &Path) -> Result<(), HostError> {
+    fs::rename(from, to).context("rename a file to", to)?;
+    sync_dir(to)
+}
+
 /// Makes the names in the directory of `path` durable.
 fn sync_dir(path: &Path) -> Result<(), HostError> {
     let dir = path.parent().unwrap_or(Path::new("."));

@@ -1,0 +1,8 @@
+//! Images end to end: real stores in real directories, downloads from an HTTP server of our own
+//! that can be told to misbehave. One file per family of claims.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up shall fail where it stands")]
+
+mod faults;
+mod lab;
+mod server;
