@@ -40,6 +40,7 @@ const PURE: &str = "crates/plasmavmc-types/src/";
 const HOSTS: &[&str] = &[
     "alpinelinux.org",
     "apache.org",
+    "cloud-init.io",
     "conventionalcommits.org",
     "debian.org",
     "docs.rs",
