@@ -5,7 +5,17 @@
 //! crash tests try every one. Tests: `crates/castra/tests/it/crash.rs`.
 
 /// Every failpoint, in the order `up` and `down` reach them.
-pub const ALL: &[&str] = &["image-verified", "image-recorded", "image-published"];
+pub const ALL: &[&str] = &[
+    "image-verified",
+    "image-recorded",
+    "image-published",
+    "launch.intent-written",
+    "launch.spawned",
+    "launch.pidfile-written",
+    "launch.running",
+    "stop.kill-recorded",
+    "stop.end-recorded",
+];
 
 /// The environment variable that names the failpoint to die at.
 pub const VARIABLE: &str = "CASTRA_FAILPOINT";

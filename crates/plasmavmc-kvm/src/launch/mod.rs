@@ -1,0 +1,136 @@
+//! Starting a VM: one QEMU, whoever else tries at the same time, and nothing lost at a crash.
+//!
+//! ```text
+//! live lock ─► record with a new token ─► QEMU runs ─► pidfile ─► it answers ─► running
+//!              found by: nothing ran      its command   pidfile, identity and command line
+//!                                         line's token
+//! ```
+//!
+//! The lock is inherited by QEMU and so held until it ends. Whoever finds it taken and no process
+//! waits: someone is between the two. Where QEMU ends at launch with an accelerator that the spec
+//! does not insist on, the next one is tried in the same call. Tests: `tests/it/launch.rs`.
+
+mod attempt;
+mod files;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plasmavmc_host::process::PidFile;
+use plasmavmc_host::{FileLock, LockError};
+use plasmavmc_hypervisor::Error;
+use plasmavmc_types::{Accelerator, EventKind, VmName, VmSpec, VmState, VmStatus};
+
+use crate::backend::KvmBackend;
+use crate::diagnose::Fault;
+use crate::locate::{Found, Live};
+use crate::record::Record;
+use crate::{diagnose, fault};
+use attempt::Failure;
+
+/// How long a start waits for another start of the same VM, fallbacks included.
+const OTHER_START_BOUND: Duration = Duration::from_secs(90);
+
+/// Time between two looks at a start that someone else is in the middle of.
+const POLL: Duration = Duration::from_millis(20);
+
+impl KvmBackend {
+    /// Starts a VM; one that lives is left alone.
+    pub(crate) fn start(&self, vm: &VmName) -> Result<VmStatus, Error> {
+        let begun = Instant::now();
+        loop {
+            let (record, live) = self.find(vm)?;
+            if let Some(live) = live {
+                if let Some(status) = self.join(vm, &live, begun)? {
+                    return Ok(status);
+                }
+            } else if let (Some(_), Some(lock)) = (record, self.try_lock(vm)?) {
+                // Looked at again under the lock: someone may have started it and ended it.
+                let mut record = self.record(vm)?;
+                if self.locate(vm, Some(&record))?.is_none() {
+                    self.settle_locked(&mut record, &lock)?;
+                    return self.launch(record, &lock);
+                }
+            }
+            if begun.elapsed() >= OTHER_START_BOUND {
+                let path = self.layout().live_lock(vm);
+                let waited_secs = OTHER_START_BOUND.as_secs();
+                return Err(fault::lock(vm)(LockError::Busy { path, waited_secs }));
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn try_lock(&self, vm: &VmName) -> Result<Option<FileLock>, Error> {
+        FileLock::try_acquire(&self.layout().live_lock(vm)).map_err(fault::lock(vm))
+    }
+
+    /// Takes part in a start that someone else made: writes the pidfile its launcher did not live
+    /// to write, and waits until the guest runs. None where it ended meanwhile.
+    fn join(&self, vm: &VmName, live: &Live, begun: Instant) -> Result<Option<VmStatus>, Error> {
+        if live.found == Found::CommandLine {
+            let pidfile = PidFile { identity: live.process.identity(), token: live.token };
+            let path = self.layout().pid_file(vm);
+            pidfile.write(&path).map_err(fault::during(vm, "write its pidfile"))?;
+            self.sink.emit(Some(vm), EventKind::VmAdopted { pid: live.process.pid() });
+        }
+        loop {
+            let status = self.status(vm)?;
+            match status.state {
+                VmState::Stopped => return Ok(None),
+                VmState::Starting if begun.elapsed() < OTHER_START_BOUND => thread::sleep(POLL),
+                _ => return Ok(Some(status)),
+            }
+        }
+    }
+
+    /// Tries one accelerator after the other.
+    fn launch(&self, mut record: Record, lock: &FileLock) -> Result<VmStatus, Error> {
+        let vm = record.spec.name.clone();
+        let (mut accelerator, rest) = candidates(&record.spec, &self.config.accelerators);
+        let mut rest = rest.into_iter();
+        loop {
+            let (fault, source) = match self.attempt(&mut record, accelerator, lock) {
+                Ok(()) => return self.status(&vm),
+                Err(Failure::Error(error)) => return Err(error),
+                Err(Failure::Ended { fault, source }) => (fault, source),
+            };
+            let Some(to) = rest.next().filter(|_| fault == Fault::Other) else {
+                return Err(diagnose::error(&vm, fault, &self.layout().vm_log(&vm), source));
+            };
+            let reason = source.to_string();
+            self.sink.emit(Some(&vm), EventKind::AcceleratorFellBack { from: accelerator, to, reason });
+            accelerator = to;
+        }
+    }
+}
+
+/// The accelerator to try first, and those to fall back to: the one the spec insists on and none, or
+/// those that work here, TCG last in any case.
+fn candidates(spec: &VmSpec, proven: &[Accelerator]) -> (Accelerator, Vec<Accelerator>) {
+    if let Some(required) = spec.accelerator.required() {
+        return (required, Vec::new());
+    }
+    let hardware = proven.iter().copied().filter(|&accelerator| accelerator != Accelerator::Tcg);
+    let mut all = hardware.chain([Accelerator::Tcg]);
+    (all.next().unwrap_or(Accelerator::Tcg), all.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plasmavmc_hypervisor::conformance::small_spec;
+    use plasmavmc_types::AcceleratorChoice;
+
+    #[test]
+    fn auto_ends_with_tcg_and_insistence_has_no_alternative() {
+        use Accelerator as A;
+        let candidates =
+            |choice, proven: &[A]| candidates(&VmSpec { accelerator: choice, ..small_spec("web") }, proven);
+        assert_eq!(candidates(AcceleratorChoice::Auto, &[]), (A::Tcg, vec![]));
+        assert_eq!(candidates(AcceleratorChoice::Auto, &[A::Kvm]), (A::Kvm, vec![A::Tcg]));
+        assert_eq!(candidates(AcceleratorChoice::Auto, &[A::Tcg, A::Kvm]), (A::Kvm, vec![A::Tcg]));
+        assert_eq!(candidates(AcceleratorChoice::Kvm, &[A::Tcg]), (A::Kvm, vec![]));
+        assert_eq!(candidates(AcceleratorChoice::Tcg, &[A::Kvm]), (A::Tcg, vec![]));
+    }
+}

@@ -1,0 +1,117 @@
+//! Ending a VM, and writing down that it has ended.
+//!
+//! `stop` asks and returns; `wait` sees the end. Whoever of the writing half comes next settles a
+//! run that is over: its reason goes into the record, then its pidfile and sockets go. A crash in
+//! between leaves a pidfile of a dead process, which everyone reads as "stopped".
+//! Tests: `tests/it/stop.rs`, the conformance suite.
+
+use std::time::{Duration, Instant};
+
+use plasmavmc_host::process::ProcessState;
+use plasmavmc_host::{FileLock, failpoint, publish};
+use plasmavmc_hypervisor::{Error, StopMethod};
+use plasmavmc_types::{StopReason, VmName};
+use rustix::process::Signal;
+
+use crate::backend::KvmBackend;
+use crate::fault;
+use crate::locate::Live;
+use crate::record::Record;
+
+/// How long a run's lock may outlive its process. The kernel frees it before it reports the end, so
+/// whoever else holds it is starting the VM anew.
+const LOCK_BOUND: Duration = Duration::from_millis(500);
+
+impl KvmBackend {
+    /// Asks a VM to end in that way.
+    pub(crate) fn stop(&self, vm: &VmName, method: StopMethod) -> Result<(), Error> {
+        let (record, Some(live)) = self.find(vm)? else { return self.settle(vm).map(drop) };
+        match method {
+            StopMethod::Powerdown => self.powerdown(vm, &live),
+            StopMethod::Terminate => self.terminate(vm, &live),
+            StopMethod::Kill => self.kill(vm, record, &live),
+        }
+    }
+
+    fn terminate(&self, vm: &VmName, live: &Live) -> Result<(), Error> {
+        let signalled = fault::during(vm, "end its process");
+        live.process.signal(Signal::TERM).map_err(&signalled)?;
+        // A process that was stopped would keep the signal pending for ever.
+        if live.process.state().is_ok_and(|state| state == ProcessState::Stopped) {
+            live.process.signal(Signal::CONT).map_err(&signalled)?;
+        }
+        Ok(())
+    }
+
+    fn kill(&self, vm: &VmName, record: Option<Record>, live: &Live) -> Result<(), Error> {
+        // Written first: nothing else would tell our SIGKILL from anyone's.
+        if let Some(mut record) = record
+            && let Some(run) = record.run.as_mut().filter(|run| run.token == live.token && !run.killed)
+        {
+            run.killed = true;
+            record.save(self.layout()).map_err(fault::during(vm, "write its record"))?;
+            failpoint::hit("stop.kill-recorded");
+        }
+        live.process.signal(Signal::KILL).map_err(fault::during(vm, "end its process"))
+    }
+
+    /// Waits until a VM has ended, at most `timeout`, and settles its run.
+    pub(crate) fn wait(&self, vm: &VmName, timeout: Duration) -> Result<Option<StopReason>, Error> {
+        let end = Instant::now().checked_add(timeout);
+        loop {
+            let (_, Some(live)) = self.find(vm)? else { return self.settle(vm).map(Some) };
+            let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
+            let ended = live.process.exits_within(left).map_err(fault::during(vm, "wait for its process"))?;
+            if !ended {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Writes down the end of a run whose process is gone, and returns its reason. Where someone is
+    /// starting the VM anew, the record is theirs to write.
+    pub(crate) fn settle(&self, vm: &VmName) -> Result<StopReason, Error> {
+        let mut record = self.record(vm)?;
+        if record.run.is_some() || self.has_leftovers(vm) {
+            let lock = FileLock::acquire(&self.layout().live_lock(vm), LOCK_BOUND);
+            if let Ok(lock) = lock {
+                record = self.record(vm)?;
+                if self.locate(vm, Some(&record))?.is_none() {
+                    self.settle_locked(&mut record, &lock)?;
+                }
+            }
+        }
+        let reason = self.stop_reason(vm, Some(&record))?;
+        // A VM that never ran is as stopped as one that was asked to be.
+        Ok(reason.unwrap_or(StopReason::Requested))
+    }
+
+    /// Writes down the end of a run, under the VM's lock.
+    pub(crate) fn settle_locked(&self, record: &mut Record, _lock: &FileLock) -> Result<(), Error> {
+        let vm = record.spec.name.clone();
+        if record.run.is_some() {
+            record.last_stop = self.stop_reason(&vm, Some(record))?;
+            record.run = None;
+            record.save(self.layout()).map_err(fault::during(&vm, "write its record"))?;
+            failpoint::hit("stop.end-recorded");
+        }
+        self.remove_leftovers(&vm)
+    }
+
+    /// Removes the pidfile and the sockets of a run that is over.
+    pub(crate) fn remove_leftovers(&self, vm: &VmName) -> Result<(), Error> {
+        for file in self.run_files(vm) {
+            publish::remove(&file).map_err(fault::during(vm, "remove its pidfile and sockets"))?;
+        }
+        Ok(())
+    }
+
+    fn has_leftovers(&self, vm: &VmName) -> bool {
+        self.run_files(vm).iter().any(|file| file.symlink_metadata().is_ok())
+    }
+
+    fn run_files(&self, vm: &VmName) -> [std::path::PathBuf; 3] {
+        let layout = self.layout();
+        [layout.pid_file(vm), layout.qmp_socket(vm), layout.serial_socket(vm)]
+    }
+}

@@ -1,0 +1,165 @@
+//! A workspace of its own for each test, and what the tests ask of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use plasmavmc_host::Layout;
+use plasmavmc_host::exec::Program;
+use plasmavmc_hypervisor::conformance::small_spec;
+use plasmavmc_hypervisor::{Error, EventSink, HypervisorBackend, Observe, StopMethod, block_on};
+use plasmavmc_kvm::{KvmBackend, KvmConfig};
+use plasmavmc_types::{
+    DiskFormat, DiskSpec, EventKind, Persistence, StopReason, VmHandle, VmName, VmSpec, VmStatus,
+};
+
+/// How long anything may take before a test gives up: these machines are shared.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Keeps the events of a backend.
+#[derive(Default)]
+pub(crate) struct Events(Mutex<Vec<EventKind>>);
+
+impl EventSink for Events {
+    fn emit(&self, _vm: Option<&VmName>, kind: EventKind) {
+        self.0.lock().unwrap().push(kind);
+    }
+}
+
+impl Events {
+    pub(crate) fn taken(&self) -> Vec<EventKind> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A workspace with a backend. Ends every VM when dropped.
+pub(crate) struct Bench {
+    dir: tempfile::TempDir,
+    config: KvmConfig,
+    pub(crate) events: Arc<Events>,
+    pub(crate) backend: KvmBackend,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A bench whose backend is configured otherwise.
+    pub(crate) fn with(change: impl Fn(&mut KvmConfig)) -> Self {
+        Self::below("workspace", change)
+    }
+
+    /// A bench whose workspace lies at `below` under a temporary directory.
+    pub(crate) fn below(below: &str, change: impl Fn(&mut KvmConfig)) -> Self {
+        let dir = tempfile::Builder::new().prefix("kvm-it-").tempdir().unwrap();
+        let root = dir.path().join(below);
+        fs::create_dir_all(&root).unwrap();
+        let mut config = KvmConfig { layout: Layout::new(root), qemu: qemu(), accelerators: Vec::new() };
+        change(&mut config);
+        let events = Arc::new(Events::default());
+        let backend = KvmBackend::new(config.clone(), Arc::<Events>::clone(&events));
+        Self { dir, config, events, backend }
+    }
+
+    /// Another backend on the same workspace, as another command would have.
+    pub(crate) fn another(&self) -> KvmBackend {
+        KvmBackend::new(self.config.clone(), Arc::<Events>::clone(&self.events))
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.config.layout
+    }
+
+    /// A path outside the workspace.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A spec with a disk whose boot sector halts.
+    pub(crate) fn spec(&self, name: &str) -> VmSpec {
+        let path = self.path(&format!("{name}.img"));
+        fs::write(&path, halting_disk()).unwrap();
+        VmSpec { disks: vec![raw_disk(path)], ..small_spec(name) }
+    }
+
+    pub(crate) fn create(&self, spec: &VmSpec) -> VmHandle {
+        block_on(self.backend.create_vm(spec)).expect("create_vm")
+    }
+
+    /// Defines and starts a VM that halts.
+    pub(crate) fn start(&self, name: &str) -> (VmHandle, VmStatus) {
+        let vm = self.create(&self.spec(name));
+        let status = block_on(self.backend.start_vm(&vm)).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        (vm, status)
+    }
+
+    pub(crate) fn status(&self, vm: &VmHandle) -> VmStatus {
+        block_on(self.backend.get_status(vm)).expect("get_status")
+    }
+
+    pub(crate) fn wait_stopped(&self, vm: &VmHandle) -> StopReason {
+        let reason = block_on(self.backend.wait_stopped(vm, PATIENCE)).expect("wait_stopped");
+        reason.expect("it stops in time")
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // By name: a test may have damaged a record.
+        let names = fs::read_dir(self.layout().vm_records()).into_iter().flatten().flatten();
+        for entry in names {
+            let file = entry.file_name().into_string().unwrap_or_default();
+            let Some(Ok(name)) = file.strip_suffix(".json").map(str::parse) else { continue };
+            let vm = VmHandle { id: plasmavmc_types::VmId::generate(), name };
+            let _ = block_on(self.backend.stop_vm(&vm, StopMethod::Kill));
+            let _ = block_on(self.backend.wait_stopped(&vm, PATIENCE));
+        }
+    }
+}
+
+/// The installed QEMU.
+pub(crate) fn qemu() -> PathBuf {
+    Program::new("qemu-system-x86_64", "qemu-system-x86").find().expect("QEMU is installed")
+}
+
+/// A disk whose boot sector turns interrupts off and halts: `cli; hlt; jmp -3`.
+pub(crate) fn halting_disk() -> Vec<u8> {
+    let mut disk = vec![0; 1 << 20];
+    disk[..4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk
+}
+
+pub(crate) fn raw_disk(path: PathBuf) -> DiskSpec {
+    DiskSpec {
+        id: "root".parse().unwrap(),
+        path,
+        format: DiskFormat::Raw,
+        backing: None,
+        read_only: false,
+        persistence: Persistence::Disposable,
+    }
+}
+
+/// An error as a person sees it.
+pub(crate) fn chain(error: &Error) -> String {
+    assert_eq!(plasmavmc_types::repeated_source(error), None);
+    let mut text = error.to_string();
+    let mut level: &dyn std::error::Error = error;
+    while let Some(source) = level.source() {
+        text.push_str(&format!("\n  caused by: {source}"));
+        level = source;
+    }
+    text
+}
+
+/// Waits until `condition` holds.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
