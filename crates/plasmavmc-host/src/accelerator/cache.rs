@@ -65,7 +65,7 @@ impl Key {
         Some(Self {
             revision: REVISION,
             boot_id: BootId::current().ok()?.to_string(),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kernel: crate::facts::kernel_release(),
             qemu: qemu.stamp().clone(),
             user: rustix::process::geteuid().as_raw(),
             groups,

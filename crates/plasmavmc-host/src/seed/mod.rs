@@ -236,8 +236,8 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Whether cloud-init takes it for user-data: it goes by the first bytes
-/// (<https://docs.cloud-init.io/en/latest/explanation/format.html>).
+/// Whether cloud-init takes it for user-data: it goes by the first bytes (cloud-init's
+/// documentation, "User-data formats").
 fn is_user_data(bytes: &[u8]) -> bool {
     const STARTS: [&[u8]; 8] = [
         b"#cloud-config",
