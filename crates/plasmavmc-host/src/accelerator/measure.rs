@@ -202,6 +202,12 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_that_nobody_waits_for_any_more_dies_by_itself() {
+        let outcome = run_guest(&qemu(), Accelerator::Tcg, u32::MAX, ANSWER, LONG);
+        assert!(matches!(outcome, Outcome::Crashed { signal: 9, .. }), "{outcome:?}");
+    }
+
+    #[test]
     fn an_accelerator_that_qemu_was_built_without_is_told() {
         assert_eq!(run_guest(&qemu(), Accelerator::Hvf, TURNS, ANSWER, LONG), Outcome::NotBuiltIn);
     }
