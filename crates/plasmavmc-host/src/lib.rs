@@ -12,6 +12,7 @@ mod error;
 pub mod exec;
 pub mod facts;
 pub mod failpoint;
+pub mod guest;
 pub mod image;
 mod layout;
 mod lock;

@@ -1,0 +1,62 @@
+//! What several crates' tests on real guests share: the tiny guest's image, built once.
+//!
+//! Never does: anything a release needs. Its functions panic where they fail, as tests do.
+//! Tests: the tests that use it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use plasmavmc_host::FileLock;
+use plasmavmc_host::guest::{self, Recipe};
+use sha2::{Digest, Sha256};
+
+/// Where the builder's own files are; all of them decide what the image is.
+const BUILDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plasmavmc-host/src/guest");
+
+/// How long one test waits for another that builds the image: a build on a busy machine.
+const BUILD_BOUND: Duration = Duration::from_secs(600);
+
+/// The image of the tiny guest, a qcow2 file that nobody may write to: put an overlay over it.
+///
+/// Built by the first test that asks, in `target/castra-test`, and used by all others, also in
+/// other processes and later runs. A change to the builder gives it another name.
+///
+/// # Panics
+/// Where it cannot be built; the message says what the host lacks.
+pub fn tiny_image() -> PathBuf {
+    let cache = target_dir().join("castra-test");
+    let image = cache.join(format!("tiny-{}.qcow2", digest_of(Path::new(BUILDER))));
+    let _lock = FileLock::acquire(&cache.join("tiny.lock"), BUILD_BOUND).expect("the image's lock");
+    if !image.exists() {
+        guest::build(Recipe::Tiny, &image, &mut |_| {}).expect("the tiny image can be built here");
+    }
+    image
+}
+
+/// The directory Cargo builds in, from the place of the running test: `<target>/debug/deps/test`.
+fn target_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let target = test.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
+    target.expect("tests run from Cargo's target directory").to_owned()
+}
+
+/// 16 hexadecimal digits that change with every file below `dir`.
+fn digest_of(dir: &Path) -> String {
+    let mut files = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).expect("the builder's sources are there") {
+            let path = entry.expect("the builder's sources can be listed").path();
+            if path.is_dir() { open.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    let mut hash = Sha256::new();
+    for file in files {
+        let bytes = fs::read(&file).expect("the builder's sources can be read");
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,132 @@
+//! Builds bootable guest images from the distribution's own packages, for hosts without internet.
+//!
+//! - `tiny`: the kernel for virtual machines, busybox and the SSH server dropbear, in memory. Boots
+//!   within seconds even without hardware acceleration. Needs neither root nor loop devices.
+//!
+//! Images boot from a virtio disk, by BIOS and by UEFI, and read a cloud-init NoCloud seed. Owns:
+//! what is in the images and how they are made. Never does: install anything on the host, leave
+//! anything behind on failure, or publish half an image. Every program it runs has a bound.
+//! Tests: in each file; `tests/guest_image.rs` builds and boots them.
+
+mod boot;
+mod cpio;
+mod disk;
+mod elf;
+mod error;
+mod fat;
+mod initramfs;
+mod modules;
+mod packages;
+mod partition;
+mod preflight;
+mod tiny;
+mod unpacked;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use plasmavmc_types::ByteSize;
+
+pub use cpio::CpioError;
+pub use elf::ElfError;
+pub use error::{BuildError, PackageLists};
+pub use partition::TableError;
+
+use crate::exec::QEMU_IMG;
+use crate::{IoContext, publish};
+
+/// An image that can be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Recipe {
+    /// Kernel, busybox and dropbear: some 15 MB.
+    Tiny,
+}
+
+impl Recipe {
+    /// Every recipe, the smallest first.
+    pub const ALL: [Self; 1] = [Self::Tiny];
+
+    /// The name it is asked for by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+        }
+    }
+}
+
+impl fmt::Display for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A step of a build, told when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildStep {
+    /// Looking whether the host has what is needed.
+    Preflight,
+    /// Asking apt which packages are needed.
+    ResolvePackages,
+    /// Downloading them.
+    Download {
+        /// How many.
+        packages: usize,
+    },
+    /// Unpacking them.
+    Unpack,
+    /// Packing the system that is unpacked into memory at boot.
+    Initramfs,
+    /// Writing kernel, initramfs and boot loaders.
+    BootPartition,
+    /// Packing the disk.
+    Convert,
+}
+
+/// The step in the words shown while it lasts.
+impl fmt::Display for BuildStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Preflight => f.write_str("checking the host"),
+            Self::ResolvePackages => f.write_str("choosing packages"),
+            Self::Download { packages } => write!(f, "downloading {packages} packages"),
+            Self::Unpack => f.write_str("unpacking packages"),
+            Self::Initramfs => f.write_str("packing the initramfs"),
+            Self::BootPartition => f.write_str("writing the boot partition"),
+            Self::Convert => f.write_str("packing the image"),
+        }
+    }
+}
+
+/// A finished image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The qcow2 image.
+    pub path: PathBuf,
+    /// How long its file is.
+    pub size: ByteSize,
+}
+
+/// Builds `recipe` and publishes it as the qcow2 image `out`, replacing what had that name.
+///
+/// Works in a private directory beside `out`, which is gone afterwards; its parent is made where it
+/// is missing. `progress` is told of every step as it begins. The tiny image takes some 10 s, of
+/// which the download is most.
+///
+/// # Errors
+/// [`BuildError`]: in one error everything the host lacks, then whatever step failed.
+pub fn build(recipe: Recipe, out: &Path, progress: &mut dyn FnMut(BuildStep)) -> Result<Built, BuildError> {
+    progress(BuildStep::Preflight);
+    preflight::check(recipe, &[QEMU_IMG])?;
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    publish::private_dir(parent)?;
+    // Programs are run in other directories, so the paths they are given must not depend on ours.
+    let parent = parent.canonicalize().context("find", parent)?;
+    let work = tempfile::Builder::new().prefix(publish::TEMPORARY_PREFIX).tempdir_in(&parent);
+    let work = work.context("create a directory in", &parent)?;
+    let out = out.file_name().map_or_else(|| parent.clone(), |name| parent.join(name));
+    match recipe {
+        Recipe::Tiny => tiny::build(work.path(), &out, progress),
+    }
+}
