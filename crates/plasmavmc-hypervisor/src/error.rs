@@ -71,6 +71,8 @@ pub enum Error {
         vm: VmName,
         /// What was being done, as an infinitive.
         action: &'static str,
+        /// What kind of failure it is.
+        kind: ErrorKind,
         /// What can be done.
         hints: Vec<String>,
         /// The backend's own account.
@@ -110,8 +112,7 @@ impl Explain for Error {
             Self::Unsupported { .. } => ErrorKind::Preflight,
             Self::Launch { .. } => ErrorKind::Launch,
             Self::Unresponsive { .. } => ErrorKind::Timeout,
-            Self::Backend { .. } => ErrorKind::Io,
-            Self::Host { kind, .. } => *kind,
+            Self::Backend { kind, .. } | Self::Host { kind, .. } => *kind,
         }
     }
 

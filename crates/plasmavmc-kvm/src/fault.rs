@@ -23,7 +23,13 @@ where
     E: Explain + Send + Sync + 'static,
 {
     let vm = vm.clone();
-    move |source| Error::Backend { vm: vm.clone(), action, hints: source.hints(), source: Box::new(source) }
+    move |source| Error::Backend {
+        vm: vm.clone(),
+        action,
+        kind: source.kind(),
+        hints: source.hints(),
+        source: Box::new(source),
+    }
 }
 
 /// A failure of the backend as a whole, while doing `action` (an infinitive).

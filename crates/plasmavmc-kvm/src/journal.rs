@@ -123,7 +123,7 @@ pub(crate) fn event(message: &Message) -> Option<VmEvent> {
         "RESET" => Some(VmEvent::Reset),
         "GUEST_PANICKED" => Some(VmEvent::GuestPanicked),
         "BLOCK_IO_ERROR" => Some(VmEvent::BlockError {
-            device: text(&event.data, &["qom-path", "node-name", "device"]),
+            device: text(&event.data, &["node-name", "device", "qom-path"]),
             reason: text(&event.data, &["reason"]),
         }),
         _ => None,

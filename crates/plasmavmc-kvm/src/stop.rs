@@ -44,12 +44,13 @@ impl KvmBackend {
     }
 
     fn kill(&self, vm: &VmName, record: Option<Record>, live: &Live) -> Result<(), Error> {
-        // Written first: nothing else would tell our SIGKILL from anyone's.
+        // Written first: nothing else would tell our SIGKILL from anyone's. A full disk must not
+        // keep a VM alive, though.
         if let Some(mut record) = record
             && let Some(run) = record.run.as_mut().filter(|run| run.token == live.token && !run.killed)
         {
             run.killed = true;
-            record.save(self.layout()).map_err(fault::during(vm, "write its record"))?;
+            let _ = record.save(self.layout());
             failpoint::hit("stop.kill-recorded");
         }
         live.process.signal(Signal::KILL).map_err(fault::during(vm, "end its process"))
@@ -68,16 +69,20 @@ impl KvmBackend {
         }
     }
 
-    /// Writes down the end of a run whose process is gone, and returns its reason. Where someone is
-    /// starting the VM anew, the record is theirs to write.
+    /// Writes down the end of a run whose process is gone, and returns its reason.
+    ///
+    /// Where someone is starting the VM anew, the record is theirs to write. Where the disk is full,
+    /// the VM has stopped all the same: the evidence stays and is read again.
     pub(crate) fn settle(&self, vm: &VmName) -> Result<StopReason, Error> {
         let mut record = self.record(vm)?;
-        if record.run.is_some() || self.has_leftovers(vm) {
-            let lock = FileLock::acquire(&self.layout().live_lock(vm), LOCK_BOUND);
-            if let Ok(lock) = lock {
-                record = self.record(vm)?;
-                if self.locate(vm, Some(&record))?.is_none() {
-                    self.settle_locked(&mut record, &lock)?;
+        if (record.run.is_some() || self.has_leftovers(vm))
+            && let Ok(lock) = FileLock::acquire(&self.layout().live_lock(vm), LOCK_BOUND)
+        {
+            record = self.record(vm)?;
+            if self.locate(vm, Some(&record))?.is_none() {
+                let mut settled = record.clone();
+                if self.settle_locked(&mut settled, &lock).is_ok() {
+                    record = settled;
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::guest::{halting_disk, obedient_disk};
 use plasmavmc_host::Layout;
 use plasmavmc_host::exec::Program;
 use plasmavmc_hypervisor::conformance::small_spec;
@@ -88,6 +89,22 @@ impl Bench {
         block_on(self.backend.create_vm(spec)).expect("create_vm")
     }
 
+    /// Defines and starts a VM that powers off when it is asked to, and waits until it listens.
+    pub(crate) fn start_obedient(&self, name: &str) -> (VmHandle, VmStatus) {
+        let spec = self.spec(name);
+        fs::write(&spec.disks[0].path, obedient_disk()).unwrap();
+        let (log, begun) = (self.layout().serial_log(&spec.name), self.said(name).len());
+        let vm = self.create(&spec);
+        let status = block_on(self.backend.start_vm(&vm)).unwrap_or_else(|error| panic!("{}", chain(&error)));
+        eventually("the guest", || fs::read(&log).is_ok_and(|said| said[begun..].ends_with(b"U")));
+        (vm, status)
+    }
+
+    /// What the guest has said on its serial line.
+    pub(crate) fn said(&self, name: &str) -> Vec<u8> {
+        fs::read(self.layout().serial_log(&name.parse().unwrap())).unwrap_or_default()
+    }
+
     /// Defines and starts a VM that halts.
     pub(crate) fn start(&self, name: &str) -> (VmHandle, VmStatus) {
         let vm = self.create(&self.spec(name));
@@ -122,14 +139,6 @@ impl Drop for Bench {
 /// The installed QEMU.
 pub(crate) fn qemu() -> PathBuf {
     Program::new("qemu-system-x86_64", "qemu-system-x86").find().expect("QEMU is installed")
-}
-
-/// A disk whose boot sector turns interrupts off and halts: `cli; hlt; jmp -3`.
-pub(crate) fn halting_disk() -> Vec<u8> {
-    let mut disk = vec![0; 1 << 20];
-    disk[..4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
-    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    disk
 }
 
 pub(crate) fn raw_disk(path: PathBuf) -> DiskSpec {

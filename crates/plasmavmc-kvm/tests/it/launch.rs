@@ -10,7 +10,8 @@ use plasmavmc_types::{
     MachineType, VmSpec, VmState,
 };
 
-use crate::bench::{Bench, chain, halting_disk, qemu, raw_disk};
+use crate::bench::{Bench, chain, qemu, raw_disk};
+use crate::guest::halting_disk;
 
 #[test]
 fn twenty_starts_at_once_make_one_qemu() {

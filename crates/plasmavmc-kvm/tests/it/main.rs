@@ -8,8 +8,11 @@
 mod bench;
 mod conformance;
 mod events;
+mod guest;
 mod identity;
 mod launch;
 mod launch_faults;
 mod qmp;
+mod serial;
+mod stop;
 mod unresponsive;
