@@ -67,6 +67,29 @@ pub struct Listener {
     pub holder: Holder,
 }
 
+impl Listener {
+    /// Whether `forward` cannot be bound because of it.
+    pub fn is_in_the_way_of(&self, forward: &PortForward) -> bool {
+        table::in_the_way(self.address, self.port, self.protocol, forward)
+    }
+}
+
+/// Whether this host has the address, so that something can listen on it.
+///
+/// Takes no port that anyone may want.
+pub fn has_address(address: IpAddr) -> bool {
+    address.is_unspecified() || UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
+}
+
+/// Whether this user may listen on `port` at all: those below a limit are for root.
+///
+/// A program with `CAP_NET_BIND_SERVICE` may as well; that is not looked for here.
+pub fn is_permitted(port: u16) -> bool {
+    let limit = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let limit = limit.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
+    port >= limit || rustix::process::geteuid().is_root()
+}
+
 /// Tries to bind a forward the way QEMU's user-mode network does, and lets it go at once.
 ///
 /// # Errors
@@ -246,5 +269,13 @@ mod tests {
         // 192.0.2.0/24 is for documentation (RFC 5737): no host has it.
         let wanted = forward(([192, 0, 2, 1], 2222).into(), Protocol::Tcp);
         assert_eq!(availability(&wanted).unwrap(), Availability::NoSuchAddress);
+        assert!(!has_address(wanted.address));
+        assert!(has_address(Ipv4Addr::LOCALHOST.into()) && has_address(Ipv4Addr::UNSPECIFIED.into()));
+    }
+
+    #[test]
+    fn an_ordinary_port_is_permitted_to_everyone() {
+        assert!(is_permitted(u16::MAX));
+        assert_eq!(is_permitted(1), rustix::process::geteuid().is_root());
     }
 }

@@ -26,11 +26,16 @@ impl ListeningSocket {
     /// Whether `forward` cannot be bound because of it. An IPv6 socket on every address takes IPv4
     /// as well, unless it asked not to, which the table does not tell.
     pub fn is_in_the_way_of(&self, forward: &PortForward) -> bool {
-        let every = self.address.is_unspecified() || forward.address.is_unspecified();
-        self.port == forward.host.get()
-            && self.protocol == forward.protocol
-            && (every || self.address == forward.address.to_canonical())
+        in_the_way(self.address, self.port, self.protocol, forward)
     }
+}
+
+/// Whether a socket on that address and port is in the way of `forward`.
+pub(super) fn in_the_way(address: IpAddr, port: u16, protocol: Protocol, forward: &PortForward) -> bool {
+    let every = address.is_unspecified() || forward.address.is_unspecified();
+    port == forward.host.get()
+        && protocol == forward.protocol
+        && (every || address == forward.address.to_canonical())
 }
 
 /// The listening sockets in a table. For UDP that is every socket that is bound and not connected.

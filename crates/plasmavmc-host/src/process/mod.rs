@@ -25,7 +25,7 @@ use rustix::time::{ClockId, clock_gettime};
 pub use identity::{BootId, ProcessIdentity};
 pub use launch::{Detached, Launched};
 pub use pidfile::PidFile;
-pub use scan::find_by_argument;
+pub use scan::{find_by_argument, find_by_prefix};
 pub use stat::{ProcessState, Stat};
 
 use crate::{HostError, IoContext};
@@ -137,6 +137,11 @@ impl Process {
             u32::try_from(now.tv_nsec).unwrap_or_default(),
         );
         now.saturating_sub(self.identity.started_after_boot())
+    }
+
+    /// The directory it runs in; none where it ended or does not show it.
+    pub fn working_dir(&self) -> Option<PathBuf> {
+        std::fs::read_link(proc_path(self.pid(), "cwd")).ok()
     }
 
     /// Whether one of its command line's arguments is exactly `argument`.

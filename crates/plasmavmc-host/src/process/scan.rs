@@ -22,6 +22,38 @@ const COMMAND_LINE_MAX: u64 = 32 * 1024;
 /// # Errors
 /// [`HostError::Io`] where `/proc` cannot be read.
 pub fn find_by_argument(argument: &str) -> Result<Vec<Process>, HostError> {
+    let found = find(|line| has(line, argument).then_some(()))?;
+    let mut processes = Vec::new();
+    for (process, ()) in found {
+        // Looked at again through a pidfd, in case the pid changed its owner in between.
+        if process.has_argument(argument)? {
+            processes.push(process);
+        }
+    }
+    Ok(processes)
+}
+
+/// Every live process of this user with an argument that begins with `prefix`, and the first such
+/// argument, oldest first.
+///
+/// # Errors
+/// [`HostError::Io`] where `/proc` cannot be read.
+pub fn find_by_prefix(prefix: &str) -> Result<Vec<(Process, String)>, HostError> {
+    let found = find(|line| {
+        let argument = arguments(line).find(|argument| argument.starts_with(prefix.as_bytes()))?;
+        String::from_utf8(argument.to_vec()).ok()
+    })?;
+    let mut processes = Vec::new();
+    for (process, argument) in found {
+        if process.has_argument(&argument)? {
+            processes.push((process, argument));
+        }
+    }
+    Ok(processes)
+}
+
+/// Every live process of this user in whose command line `wanted` finds something, oldest first.
+fn find<T>(wanted: impl Fn(&[u8]) -> Option<T>) -> Result<Vec<(Process, T)>, HostError> {
     let proc = Path::new("/proc");
     let user = rustix::process::geteuid().as_raw();
     let mut found = Vec::new();
@@ -32,17 +64,14 @@ pub fn find_by_argument(argument: &str) -> Result<Vec<Process>, HostError> {
             continue;
         }
         // A process this user may not read, such as one that changed its user, is not looked for.
-        if !matches!(has_argument(pid, argument), Ok(Some(true))) {
-            continue;
-        }
-        // Looked at again through a pidfd, in case the pid changed its owner in between.
-        if let Some(process) = Process::of_pid(pid)?
-            && process.has_argument(argument)?
+        let Ok(line) = read_bounded(&proc_path(pid, "cmdline")) else { continue };
+        if let Some(value) = wanted(&line)
+            && let Some(process) = Process::of_pid(pid)?
         {
-            found.push(process);
+            found.push((process, value));
         }
     }
-    found.sort_by_key(|process| process.identity().start_time);
+    found.sort_by_key(|(process, _)| process.identity().start_time);
     Ok(found)
 }
 
@@ -55,13 +84,17 @@ pub(super) fn has_argument(pid: u32, argument: &str) -> Result<Option<bool>, Hos
         Err(error) if stat::is_gone(&error) => return Ok(Some(false)),
         result => result.context("read", &path)?,
     };
-    Ok((!line.is_empty()).then(|| arguments(&line).any(|found| found == argument.as_bytes())))
+    Ok((!line.is_empty()).then(|| has(&line, argument)))
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut line = Vec::new();
     File::open(path)?.take(COMMAND_LINE_MAX).read_to_end(&mut line)?;
     Ok(line)
+}
+
+fn has(line: &[u8], argument: &str) -> bool {
+    arguments(line).any(|found| found == argument.as_bytes())
 }
 
 /// The arguments of a command line as `/proc` shows it: each ends with a zero byte.
@@ -84,6 +117,10 @@ mod tests {
         assert!(process.has_argument(&token).unwrap(), "its own program was not waited for");
         let found: Vec<u32> = find_by_argument(&token).unwrap().iter().map(Process::pid).collect();
         let by_part = find_by_argument(&token[..31]).unwrap().len();
+        let by_prefix = find_by_prefix(&token[..31]).unwrap();
+        let [(prefixed, argument)] = &by_prefix[..] else { panic!("{by_prefix:?}") };
+        assert_eq!((prefixed.pid(), argument), (child.id(), &token));
+        assert_eq!(prefixed.working_dir(), std::env::current_dir().ok());
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!((found, by_part), (vec![child.id()], 0));

@@ -91,9 +91,19 @@ mod slot {
     pub(super) const RNG: u8 = 0x1e;
 }
 
+/// How the argument begins by which any of our processes is recognised.
+pub(crate) const MARKER_PREFIX: &str = "guest=castra/";
+
 /// The argument by which a run's process is recognised.
 pub(crate) fn marker(vm: &VmName, token: RunToken) -> String {
-    format!("guest=castra/{vm}/{token},debug-threads=on")
+    format!("{MARKER_PREFIX}{vm}/{token},debug-threads=on")
+}
+
+/// Whose process carries that argument; none where it is not a [`marker`].
+pub(crate) fn parse_marker(argument: &str) -> Option<(VmName, RunToken)> {
+    let (vm, rest) = argument.strip_prefix(MARKER_PREFIX)?.split_once('/')?;
+    let (token, _) = rest.split_once(',')?;
+    Some((vm.parse().ok()?, token.parse().ok()?))
 }
 
 /// The command line, without the program.
