@@ -108,6 +108,14 @@ pub struct Built {
     pub size: ByteSize,
 }
 
+/// Finds out whether `recipe` can be built on this host, and does nothing else.
+///
+/// # Errors
+/// [`BuildError`] with everything the host lacks.
+pub fn check(recipe: Recipe) -> Result<(), BuildError> {
+    preflight::check(recipe, &[QEMU_IMG])
+}
+
 /// Builds `recipe` and publishes it as the qcow2 image `out`, replacing what had that name.
 ///
 /// Works in a private directory beside `out`, which is gone afterwards; its parent is made where it
@@ -118,7 +126,7 @@ pub struct Built {
 /// [`BuildError`]: in one error everything the host lacks, then whatever step failed.
 pub fn build(recipe: Recipe, out: &Path, progress: &mut dyn FnMut(BuildStep)) -> Result<Built, BuildError> {
     progress(BuildStep::Preflight);
-    preflight::check(recipe, &[QEMU_IMG])?;
+    check(recipe)?;
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     publish::private_dir(parent)?;
     // Programs are run in other directories, so the paths they are given must not depend on ours.

@@ -33,4 +33,6 @@ pub use mirror::{MIRROR_VARIABLE, Mirror, MirrorError};
 pub use name::{ImageName, ImageNameError};
 pub use progress::ImageProgress;
 pub use resolve::{Expected, Freshness, Place, Resolved, Wanted, Web, resolve};
-pub use store::{BaseInUse, Check, How, Listed, Materialised, Origin, Removed, Store, StoredImage};
+pub use store::{
+    BaseInUse, Check, How, Listed, Materialised, Origin, Removed, Store, StoredImage, Unfinished,
+};

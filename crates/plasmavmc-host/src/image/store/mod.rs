@@ -22,6 +22,7 @@ mod materialise;
 mod record;
 mod remove;
 mod turn;
+mod unfinished;
 mod verify;
 
 use std::fs;
@@ -32,6 +33,7 @@ use plasmavmc_types::{DiskFormat, Timestamp};
 pub use materialise::{BaseInUse, How, Materialised};
 pub use record::Origin;
 pub use remove::Removed;
+pub use unfinished::Unfinished;
 pub use verify::Check;
 
 use super::catalogue::{self, Arch};
