@@ -80,8 +80,11 @@ impl Key {
     }
 }
 
+/// The name of the file that keeps measurements.
+pub const FILE: &str = "accelerator.json";
+
 fn file(cache_dir: &Path) -> PathBuf {
-    cache_dir.join("accelerator.json")
+    cache_dir.join(FILE)
 }
 
 /// The proof kept in `cache_dir`, where it still holds.
