@@ -4,6 +4,7 @@
 //! a late answer is never taken for another's. Events that arrive in between are dropped too: the
 //! journal keeps them. Tests: below, against the other end of a socket pair.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -70,7 +71,7 @@ pub struct Client {
     stream: UnixStream,
     codec: Codec,
     /// Messages that arrived and were not looked at yet.
-    arrived: std::collections::VecDeque<Message>,
+    arrived: VecDeque<Message>,
     version: QemuVersion,
     last_id: u64,
 }
@@ -83,15 +84,17 @@ impl Client {
     /// greeting does not come and this times out.
     pub fn start(stream: UnixStream, bound: Duration) -> Result<Self, QmpError> {
         let unknown = QemuVersion { major: 0, minor: 0, micro: 0 };
-        let arrived = std::collections::VecDeque::new();
-        let mut client = Self { stream, codec: Codec::new(), arrived, version: unknown, last_id: 0 };
+        let mut client =
+            Self { stream, codec: Codec::new(), arrived: VecDeque::new(), version: unknown, last_id: 0 };
         let wait = Wait::new(Capabilities::NAME, bound);
+        // Sent before the greeting is here: one turn of QEMU's main loop less.
+        let sent = client.send(&Capabilities {}, &wait);
         client.version = loop {
             if let Message::Greeting(version) = client.receive(&wait)? {
                 break version;
             }
         };
-        client.execute(&Capabilities {}, wait.left())?;
+        sent.and_then(|()| client.reply::<Capabilities>(&wait))?;
         Ok(client)
     }
 
@@ -106,21 +109,8 @@ impl Client {
     /// [`QmpError`]. After [`QmpError::Timeout`] or [`QmpError::Refused`] the session goes on.
     pub fn execute<C: Command>(&mut self, command: &C, bound: Duration) -> Result<C::Reply, QmpError> {
         let wait = Wait::new(C::NAME, bound);
-        self.last_id += 1;
-        let request = serde_json::json!({ "execute": C::NAME, "arguments": command, "id": self.last_id });
-        self.send(&request, &wait)?;
-        loop {
-            match self.receive(&wait)? {
-                Message::Return { id, value } if id == Some(self.last_id) => {
-                    return serde_json::from_value(value)
-                        .map_err(|source| QmpError::Reply { command: C::NAME, source });
-                }
-                Message::Error { id, description } if id == Some(self.last_id) => {
-                    return Err(QmpError::Refused { command: C::NAME, description });
-                }
-                _ => {}
-            }
-        }
+        self.send(command, &wait)?;
+        self.reply::<C>(&wait)
     }
 
     /// Waits until QEMU closes the connection, at most `bound`; tells whether it did.
@@ -139,13 +129,32 @@ impl Client {
         }
     }
 
-    fn send(&mut self, request: &serde_json::Value, wait: &Wait) -> Result<(), QmpError> {
+    /// Sends a command under a number of its own.
+    fn send<C: Command>(&mut self, command: &C, wait: &Wait) -> Result<(), QmpError> {
+        self.last_id += 1;
+        let request = serde_json::json!({ "execute": C::NAME, "arguments": command, "id": self.last_id });
         let mut line = request.to_string().into_bytes();
         line.push(b'\n');
         // A zero timeout would mean "for ever".
         let left = wait.left().max(Duration::from_millis(1));
         self.stream.set_write_timeout(Some(left)).map_err(|error| wait.error(error))?;
         self.stream.write_all(&line).map_err(|error| wait.error(error))
+    }
+
+    /// Waits for the reply to the command that was sent last.
+    fn reply<C: Command>(&mut self, wait: &Wait) -> Result<C::Reply, QmpError> {
+        loop {
+            match self.receive(wait)? {
+                Message::Return { id, value } if id == Some(self.last_id) => {
+                    return serde_json::from_value(value)
+                        .map_err(|source| QmpError::Reply { command: C::NAME, source });
+                }
+                Message::Error { id, description } if id == Some(self.last_id) => {
+                    return Err(QmpError::Refused { command: C::NAME, description });
+                }
+                _ => {}
+            }
+        }
     }
 
     /// The next message, before the wait ends.
