@@ -1,7 +1,8 @@
 //! A workspace of its own for each test, and what the tests ask of it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use plasmavmc_hypervisor::conformance::small_spec;
 use plasmavmc_hypervisor::{Error, EventSink, HypervisorBackend, Observe, StopMethod, block_on};
 use plasmavmc_kvm::{KvmBackend, KvmConfig};
 use plasmavmc_types::{
-    DiskFormat, DiskSpec, EventKind, Persistence, StopReason, VmHandle, VmName, VmSpec, VmStatus,
+    BackingSpec, DiskFormat, DiskSpec, EventKind, Persistence, StopReason, VmHandle, VmName, VmSpec, VmStatus,
 };
 
 /// How long anything may take before a test gives up: these machines are shared.
@@ -150,6 +151,13 @@ pub(crate) fn raw_disk(path: PathBuf) -> DiskSpec {
         read_only: false,
         persistence: Persistence::Disposable,
     }
+}
+
+/// Makes an empty overlay over a base.
+pub(crate) fn overlay(backing: &BackingSpec, path: &Path) {
+    let mut command = Command::new("qemu-img");
+    command.args(["create", "-q", "-f", "qcow2", "-F", backing.format.as_str(), "-b"]);
+    assert!(command.arg(&backing.path).arg(path).status().unwrap().success());
 }
 
 /// An error as a person sees it.

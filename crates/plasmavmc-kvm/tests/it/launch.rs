@@ -10,7 +10,7 @@ use plasmavmc_types::{
     MachineType, VmSpec, VmState,
 };
 
-use crate::bench::{Bench, chain, qemu, raw_disk};
+use crate::bench::{Bench, chain, overlay, qemu, raw_disk};
 use crate::guest::halting_disk;
 
 #[test]
@@ -71,16 +71,12 @@ fn a_workspace_may_lie_deep_and_have_separators_in_its_name() {
 #[test]
 fn an_overlay_keeps_its_base_untouched_and_undeclared_bases_are_refused() {
     let bench = Bench::new();
-    let (base, overlay) = (bench.path("base.img"), bench.path("overlay.qcow2"));
+    let (base, path) = (bench.path("base.img"), bench.path("overlay.qcow2"));
     fs::write(&base, halting_disk()).unwrap();
     fs::set_permissions(&base, fs::Permissions::from_mode(0o400)).unwrap();
-    let made = std::process::Command::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
-        .args([&base, &overlay])
-        .status();
-    assert!(made.unwrap().success());
-    let backing = BackingSpec { path: base, format: DiskFormat::Raw };
-    let disk = DiskSpec { format: DiskFormat::Qcow2, ..raw_disk(overlay.clone()) };
+    let backing = BackingSpec { path: base.clone(), format: DiskFormat::Raw };
+    overlay(&backing, &path);
+    let disk = DiskSpec { format: DiskFormat::Qcow2, ..raw_disk(path.clone()) };
     let spec = |name: &str, backing| VmSpec {
         disks: vec![DiskSpec { backing, ..disk.clone() }],
         ..bench.spec(name)
@@ -88,10 +84,11 @@ fn an_overlay_keeps_its_base_untouched_and_undeclared_bases_are_refused() {
     let refused = bench.create(&spec("refused", None));
     let error = block_on(bench.backend.start_vm(&refused)).unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{}", chain(&error));
-    assert!(error.to_string().contains(overlay.to_str().unwrap()), "{error}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     let vm = bench.create(&spec("web", Some(backing)));
     let status = block_on(bench.backend.start_vm(&vm)).unwrap_or_else(|error| panic!("{}", chain(&error)));
     assert_eq!(status.state, VmState::Running);
+    assert_eq!(fs::read(base).unwrap(), halting_disk());
 }
 
 #[test]

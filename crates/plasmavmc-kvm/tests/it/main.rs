@@ -1,6 +1,6 @@
 //! The QEMU backend on real QEMUs under TCG.
 //!
-//! No guest operating system is needed: a boot sector that halts is a guest. Every QEMU started here
+//! Most need no operating system: a boot sector is a guest. Every QEMU started here
 //! is ended by the bench it belongs to, also when a test fails.
 
 #![expect(clippy::unwrap_used, reason = "a set-up that fails is a test that fails")]
@@ -12,6 +12,7 @@ mod guest;
 mod identity;
 mod launch;
 mod launch_faults;
+mod linux;
 mod qmp;
 mod serial;
 mod stop;
