@@ -1,1 +1,12 @@
 //! A project's virtual machines on plain QEMU, described in `castra.toml`.
+//!
+//! ```text
+//! castra.toml ──config──► Project ──core──► plan, drive ──► events, outcomes
+//! ```
+//!
+//! This is the library behind the `castra` command. It never prints, and reads the process's
+//! environment in one place only ([`env::UserDirs::from_process`]).
+
+pub mod config;
+pub mod core;
+pub mod env;

@@ -1,0 +1,42 @@
+//! The limits of a `castra.toml`, each with its reason.
+
+use std::num::NonZeroU32;
+
+use plasmavmc_types::ByteSize;
+
+/// The newest format of `castra.toml`; a file without `version` is read as this one.
+pub const VERSION: u32 = 1;
+
+/// The largest config that is read, in bytes: room for 256 VMs with 4 KiB of cloud-init each.
+pub const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// The most VMs of a project, replicas counted: each is a process with its own memory.
+pub const MAX_VMS: u32 = 256;
+
+/// The most port forwards of one VM.
+pub const MAX_PORT_FORWARDS: usize = 64;
+
+/// The most virtual processors: what 8-bit APIC ids can number; more need an emulated IOMMU.
+pub const MAX_CPUS: u32 = 255;
+
+/// Virtual processors where the config names none: one starts on every host.
+pub const DEFAULT_CPUS: NonZeroU32 = NonZeroU32::MIN;
+
+/// The least guest memory: below it no kernel of the catalogue unpacks itself.
+pub const MIN_MEMORY: ByteSize = ByteSize::mib(64);
+
+/// Guest memory where the config names none: what the most demanding image of the catalogue needs
+/// for its first boot with cloud-init.
+pub const DEFAULT_MEMORY: ByteSize = ByteSize::gib(1);
+
+/// The longest wait of a shutdown step, in seconds: an hour.
+pub const MAX_WAIT_SECS: u32 = 3600;
+
+/// The longest path, in bytes: Linux's `PATH_MAX` without its end mark.
+pub const MAX_PATH_BYTES: usize = 4095;
+
+/// The longest name in a path, in bytes: `NAME_MAX` of Linux's file systems.
+pub const MAX_NAME_BYTES: usize = 255;
+
+/// The most faults of one report; what follows is counted only.
+pub const MAX_FAULTS: usize = 100;

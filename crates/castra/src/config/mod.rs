@@ -1,0 +1,76 @@
+//! `castra.toml`: found, read, and resolved into a [`Project`], with every fault at once.
+//!
+//! ```text
+//! discover ─► read ─► syntax ─► walk ─► replica ─► check ─► Project
+//!  (I/O)      (I/O)   └────────── pure: parse_bytes ──────┘ or every Fault
+//! ```
+//!
+//! Owns: the format, its limits, its rules and its JSON Schema. Never does: print, write a file, or
+//! look at a base image. Tests: beside each part, and `tests/config`.
+
+mod check;
+mod discover;
+mod error;
+mod fault;
+mod forward;
+pub mod limits;
+mod path;
+mod position;
+mod project;
+mod read;
+mod replica;
+mod resolve;
+mod rule;
+mod syntax;
+mod template;
+mod vm;
+mod walk;
+
+use std::path::{Path, PathBuf};
+
+pub use discover::{ConfigOrigin, Discovery, Lookup, Synthesis, discover, load};
+pub use error::{ConfigError, NotAFile};
+pub use fault::{Fault, Related};
+pub use position::{Position, Span};
+pub use project::{
+    BaseImage, CloudInit, Lifecycle, Persistence, Project, ProjectName, ProjectNameError, Source, VmConfig,
+};
+pub use resolve::{parse, parse_bytes};
+pub use rule::FaultCode;
+pub use template::starter;
+
+use crate::env::UserDirs;
+
+/// The name of a config.
+pub const FILE_NAME: &str = "castra.toml";
+
+/// What a config means beside its text: where it stands, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// The config: an absolute path whose directory is canonical.
+    pub config_path: PathBuf,
+    /// What `~` means.
+    pub home: Option<PathBuf>,
+    /// The directory of Castra's own files, absolute.
+    pub castra_home: PathBuf,
+}
+
+impl Environment {
+    /// The environment of the config at `config_path`, an absolute path whose directory is canonical.
+    pub fn new(config_path: impl Into<PathBuf>, dirs: &UserDirs) -> Self {
+        Self {
+            config_path: config_path.into(),
+            home: dirs.home().map(Path::to_owned),
+            castra_home: dirs.castra_home().to_owned(),
+        }
+    }
+
+    /// The directory of the config.
+    pub fn config_dir(&self) -> &Path {
+        self.config_path.parent().unwrap_or(&self.config_path)
+    }
+
+    fn projects_root(&self) -> PathBuf {
+        self.castra_home.join("projects")
+    }
+}

@@ -1,0 +1,46 @@
+//! Text to a tree of TOML values that know where they stand, and the faults of its syntax.
+//!
+//! The parser goes on after a fault, so several show at once; one fault makes others in its wake,
+//! so each line tells its first one only. Nesting is bounded by the parser (80 levels). Tests: in
+//! `tests/config/faults.rs`.
+
+use toml::Spanned;
+use toml::de::{DeTable, Error};
+
+use super::fault::{At, Faults};
+use super::position::{SourceMap, Span};
+use super::rule::Rule;
+
+/// What the TOML parser calls a key that stands twice.
+const DUPLICATE_KEY: &str = "duplicate key";
+
+/// How the TOML parser begins its message about a value that is not one.
+const NOT_A_VALUE: &str = "string values must be quoted";
+
+/// Parses the text; what cannot be read is noted and left out of the tree.
+pub(super) fn parse<'t>(map: &SourceMap<'t>, faults: &mut Faults<'_>) -> Spanned<DeTable<'t>> {
+    let (tree, errors) = DeTable::parse_recoverable(map.text());
+    let mut found: Vec<(Span, &Error)> =
+        errors.iter().map(|error| (error.span().unwrap_or_default().into(), error)).collect();
+    found.sort_by_key(|(span, _)| *span);
+    let mut last_line = 0;
+    for (span, error) in found {
+        let line = map.position(span.start).line;
+        if line != last_line {
+            faults.push(&At { key: String::new(), span }, &rule(map.text(), span, error));
+            last_line = line;
+        }
+    }
+    tree
+}
+
+/// The rule behind a message of the parser.
+fn rule(text: &str, span: Span, error: &Error) -> Rule {
+    let found = text.get(span.start..span.end).unwrap_or_default();
+    match error.message() {
+        DUPLICATE_KEY => Rule::DuplicateKey { key: found.to_owned() },
+        message if message.starts_with(NOT_A_VALUE) && found.trim().is_empty() => Rule::NoValue,
+        message if message.starts_with(NOT_A_VALUE) => Rule::Unquoted { text: found.to_owned() },
+        message => Rule::Syntax { detail: message.to_owned() },
+    }
+}
