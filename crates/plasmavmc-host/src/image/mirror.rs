@@ -15,12 +15,18 @@ use std::str::FromStr;
 pub const MIRROR_VARIABLE: &str = "CASTRA_IMAGE_MIRROR";
 
 /// The base URL of a mirror, without a slash at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Mirror(String);
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mirror({self})")
+    }
+}
 
 /// Why a text is not a [`Mirror`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a base URL such as `https://mirror.example/castra`", text.escape_debug())]
+#[error("`{}` is not a base URL such as `https://mirror.example/castra`", shown(text).escape_debug())]
 pub struct MirrorError {
     text: String,
 }
@@ -30,6 +36,14 @@ impl Mirror {
     pub fn apply(&self, url: &str) -> String {
         format!("{}{}", self.0, path_of(url))
     }
+}
+
+/// A URL as it may be shown and kept: without the user and password a mirror's may hold.
+pub(super) fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// The path and what follows it: all of a URL after its host.
@@ -55,9 +69,10 @@ impl FromStr for Mirror {
     }
 }
 
+/// Shows the mirror without the user and password it may hold.
 impl fmt::Display for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&shown(&self.0))
     }
 }
 
@@ -74,6 +89,16 @@ mod tests {
             let mirror: Mirror = mirror.parse().unwrap();
             assert_eq!(mirror.apply("https://cloud.debian.org/images/x"), url);
         }
+    }
+
+    #[test]
+    fn a_password_is_used_and_never_shown() {
+        let mirror: Mirror = "https://me:secret@m.example/x".parse().unwrap();
+        let url = mirror.apply("https://cloud.debian.org/images/a@b");
+        assert_eq!(url, "https://me:secret@m.example/x/images/a@b");
+        assert_eq!(shown(&url), "https://m.example/x/images/a@b");
+        let error = "ftp://me:secret@m".parse::<Mirror>().unwrap_err();
+        assert!(!format!("{mirror} {mirror:?} {error}").contains("secret"));
     }
 
     #[test]

@@ -109,8 +109,7 @@ pub enum Expected {
 /// [`ImageError::NotPublishedFor`] where the catalogue has it, but not for this processor.
 pub fn resolve(wanted: &Wanted) -> Result<Resolved, ImageError> {
     let known = catalogue::find(wanted.name.as_str());
-    let name = known.map_or(Ok(wanted.name.clone()), |known| known.name().parse());
-    let name = name.expect("the names of the catalogue are image names: tested there");
+    let name = catalogue::canonical(&wanted.name);
     let arch = wanted.arch;
     let pin = wanted.pin.clone().filter(|_| wanted.freshness == Freshness::AsStored);
     if let Some(pin) = pin {

@@ -152,6 +152,30 @@ fn no_server_at_all_is_told_soon_with_what_can_be_done() {
 }
 
 #[test]
+fn a_server_that_does_not_speak_tls_is_told() {
+    let server = Server::start(|_| Some(Answer::status(200)));
+    let lab = Lab::at(&server.base().replace("http://", "https://"));
+    // `Client` where this host has no root certificates at all.
+    assert!(matches!(fetch_error(&lab), FetchError::Unreachable { .. } | FetchError::Client { .. }));
+}
+
+#[test]
+fn a_mirrors_password_is_sent_and_never_told() {
+    let bytes = image(50_000, 1);
+    let served = bytes.clone();
+    let server = Server::start(move |seen| {
+        let known = seen.header("authorization") == Some("Basic bWU6c2VjcmV0");
+        Some(if known { publisher(seen, &served) } else { Answer::status(403) })
+    });
+    let lab = Lab::at(&server.base().replace("http://", "http://me:secret@"));
+    let (outcome, reports) = lab.ensure(&wanted("alpine"));
+    assert!(!format!("{:?} {reports:?} {:?}", outcome.unwrap(), lab.policy).contains("secret"));
+    let lab = Lab::at(&server.base().replace("http://", "http://me:other@"));
+    let error = lab.ensure(&wanted("alpine")).0.unwrap_err();
+    assert!(!format!("{error} {error:?} {:?}", error.source()).contains("other"), "{error:?}");
+}
+
+#[test]
 fn redirects_are_followed_but_not_for_ever() {
     let bytes = image(50_000, 1);
     let served = bytes.clone();

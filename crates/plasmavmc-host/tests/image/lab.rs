@@ -18,7 +18,7 @@ pub(crate) const ETAG: &str = "\"v1\"";
 
 /// A store and a policy that does not make tests wait.
 pub(crate) struct Lab {
-    _dir: TempDir,
+    pub(crate) dir: TempDir,
     pub(crate) store: Store,
     pub(crate) policy: DownloadPolicy,
 }
@@ -31,7 +31,7 @@ impl Lab {
     pub(crate) fn at(mirror: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path().join("store"));
-        Self { _dir: dir, store, policy: policy(mirror) }
+        Self { dir, store, policy: policy(mirror) }
     }
 
     /// Wants an image and collects what was reported.

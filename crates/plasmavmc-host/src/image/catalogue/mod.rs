@@ -146,6 +146,15 @@ pub fn find(name: &str) -> Option<Known> {
     published.map(Known::Published).or_else(built)
 }
 
+/// The name an image has in the store: that of the catalogue where `name` is an alias.
+pub fn canonical(name: &ImageName) -> ImageName {
+    let known = find(name.as_str()).map(|known| known.name().parse());
+    known.map_or_else(
+        || name.clone(),
+        |name| name.expect("the catalogue's names are image names: tested below"),
+    )
+}
+
 /// The file an image has in a workspace's `images/`.
 ///
 /// Images for another processor than the host's say so, so that both can lie side by side.

@@ -88,6 +88,8 @@ pub(crate) struct Job<'a> {
     pub(crate) image: &'a str,
     /// Where it is, the mirror applied.
     pub(crate) url: &'a str,
+    /// The same, as it may be shown and kept.
+    pub(crate) shown_url: &'a str,
     /// Its size, where a pin says it.
     pub(crate) size_bytes: Option<u64>,
     /// How its first bytes must be.
@@ -139,7 +141,7 @@ pub(crate) fn download(
     policy: &DownloadPolicy,
     report: &mut Report<'_>,
 ) -> Result<Fetched, DownloadError> {
-    let usable = part.note().is_some_and(|note| note.url == job.url && note.validator.is_some());
+    let usable = part.note().is_some_and(|note| note.url == job.shown_url && note.validator.is_some());
     if !usable || job.cache == Cache::Bypassed {
         part.clear()?;
     }
@@ -192,7 +194,11 @@ impl Transfer<'_> {
             Verdict::Append { total } => total,
             Verdict::Whole { total, validator } => {
                 self.restart()?;
-                self.part.begin(Note { url: self.job.url.to_owned(), validator, total_bytes: total })?;
+                self.part.begin(Note {
+                    url: self.job.shown_url.to_owned(),
+                    validator,
+                    total_bytes: total,
+                })?;
                 total
             }
             Verdict::Complete => return self.check_size(from),
@@ -205,7 +211,7 @@ impl Transfer<'_> {
         self.admit(total)?;
         report(ImageProgress::Started {
             image: self.job.image.to_owned(),
-            url: self.job.url.to_owned(),
+            url: self.job.shown_url.to_owned(),
             resumed_bytes: self.part.len(),
             total_bytes: total,
         });

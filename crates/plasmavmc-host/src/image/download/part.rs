@@ -67,6 +67,11 @@ impl Part {
         &self.path
     }
 
+    /// The file that says what it is a part of.
+    pub(crate) fn note_path(&self) -> &Path {
+        &self.note_path
+    }
+
     /// Forgets all bytes.
     pub(super) fn clear(&mut self) -> Result<(), HostError> {
         self.file.set_len(0).context("empty", &self.path)?;
@@ -121,11 +126,6 @@ impl Part {
     /// Removes it.
     pub(crate) fn discard(self) -> Result<(), HostError> {
         remove(&self.path, &self.note_path)
-    }
-
-    /// Removes the note of a part that got its final name.
-    pub(crate) fn named(self) -> Result<(), HostError> {
-        publish::remove(&self.note_path).map(drop)
     }
 }
 

@@ -172,14 +172,9 @@ fn client(url: &Url, downgrade: Downgrade, limits: Limits) -> reqwest::Result<Cl
     // Of two callers only the first installs it, and both go on with the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let follow = redirect::Policy::custom(move |attempt| {
-        let from_https = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
-        if attempt.previous().len() > limits.redirects {
-            attempt.error(RedirectFault::TooMany { limit: limits.redirects })
-        } else if downgrade == Downgrade::Refused && from_https && attempt.url().scheme() != "https" {
-            let to = attempt.url().to_string();
-            attempt.error(RedirectFault::Downgrade { to })
-        } else {
-            attempt.follow()
+        match redirect_fault(attempt.previous(), attempt.url(), downgrade, limits.redirects) {
+            Some(fault) => attempt.error(fault),
+            None => attempt.follow(),
         }
     });
     let builder = Client::builder()
@@ -192,6 +187,18 @@ fn client(url: &Url, downgrade: Downgrade, limits: Limits) -> reqwest::Result<Cl
     // No proxy leads to this host itself.
     let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     if local { builder.no_proxy() } else { builder }.build()
+}
+
+/// Why a redirect from `previous`, the URLs so far, to `next` is not followed.
+fn redirect_fault(previous: &[Url], next: &Url, downgrade: Downgrade, limit: usize) -> Option<RedirectFault> {
+    let from_https = previous.last().is_some_and(|url| url.scheme() == "https");
+    if previous.len() > limit {
+        Some(RedirectFault::TooMany { limit })
+    } else if downgrade == Downgrade::Refused && from_https && next.scheme() != "https" {
+        Some(RedirectFault::Downgrade { to: next.to_string() })
+    } else {
+        None
+    }
 }
 
 fn headers(request: &Request) -> HeaderMap {
@@ -257,5 +264,28 @@ impl Pace {
         }
         (self.since, self.bytes) = (Instant::now(), 0);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checksum_file_never_comes_over_an_open_connection() {
+        let url = |text: &str| text.parse::<Url>().unwrap();
+        let (safe, open) = (url("https://a.example/x"), url("http://b.example/x"));
+        let fault =
+            |from: &Url, to: &Url, downgrade| redirect_fault(std::slice::from_ref(from), to, downgrade, 3);
+        assert!(matches!(fault(&safe, &open, Downgrade::Refused), Some(RedirectFault::Downgrade { .. })));
+        assert!(fault(&safe, &open, Downgrade::Allowed).is_none());
+        assert!(fault(&safe, &safe, Downgrade::Refused).is_none());
+        // A mirror somebody named with http is their choice.
+        assert!(fault(&open, &open, Downgrade::Refused).is_none());
+        let many = vec![safe.clone(); 4];
+        assert!(matches!(
+            redirect_fault(&many, &safe, Downgrade::Allowed, 3),
+            Some(RedirectFault::TooMany { limit: 3 })
+        ));
     }
 }

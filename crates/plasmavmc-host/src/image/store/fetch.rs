@@ -14,6 +14,7 @@ use super::super::download::{
 };
 use super::super::error::{Content, Difference, ImageError, Unfit};
 use super::super::lockfile::Pin;
+use super::super::mirror::shown;
 use super::super::progress::ImageProgress;
 use super::super::resolve::{Expected, Resolved, Web};
 use super::header::{self, QCOW2_MAGIC};
@@ -65,16 +66,19 @@ impl Store {
                 if let Some(record) = self.by_digest(digest) {
                     let origin =
                         Origin::Downloaded { url: web.url.clone(), publisher: Some(digest), validator: None };
+                    self.drop_partial(&resolved.name, resolved.arch)?;
                     self.point(&record, resolved, origin)?;
                     return Ok(self.image(record, &resolved.name));
                 }
                 Goal::Digest(digest)
             }
         };
-        let url = at_mirror(&web.url, policy);
+        let request_url = at_mirror(&web.url, policy);
+        let url = shown(&request_url);
         let job = Job {
             image: resolved.name.as_str(),
-            url: &url,
+            url: &request_url,
+            shown_url: &url,
             size_bytes: if let Goal::Pin(pin) = &goal { Some(pin.size_bytes) } else { None },
             magic: if web.format == DiskFormat::Qcow2 { QCOW2_MAGIC } else { &[] },
             digests: match &goal {
@@ -102,8 +106,7 @@ impl Store {
             format: web.format,
             origin: Origin::Downloaded { url: web.url.clone(), publisher, validator: fetched.validator },
         };
-        let image = self.install(part.path(), facts)?;
-        part.named()?;
+        let image = self.install(part.path(), Some(part.note_path()), facts)?;
         report(ImageProgress::Verified {
             image: image.name.to_string(),
             sha512: image.sha512,
@@ -134,8 +137,14 @@ impl Store {
         Ok(())
     }
 
-    /// Gives compared and flushed bytes their final name. The file at `bytes` is theirs until then.
-    pub(super) fn install(&self, bytes: &Path, facts: Facts) -> Result<StoredImage, ImageError> {
+    /// Gives compared and flushed bytes their final name. The file at `bytes` is theirs until then,
+    /// and the one at `note` says what they are a part of.
+    pub(super) fn install(
+        &self,
+        bytes: &Path,
+        note: Option<&Path>,
+        facts: Facts,
+    ) -> Result<StoredImage, ImageError> {
         fs::set_permissions(bytes, Permissions::from_mode(0o444)).context("set the mode of", bytes)?;
         let found = fs::symlink_metadata(bytes).context("measure", bytes)?;
         let record = Record::new(facts, SystemTime::now().into(), &found);
@@ -144,6 +153,8 @@ impl Store {
         failpoint::hit("image-recorded");
         publish::rename(bytes, &self.object(record.sha512))?;
         failpoint::hit("image-published");
+        // Before the name: whoever finds bytes without a name cleans up, whoever finds a name does not.
+        note.map_or(Ok(false), publish::remove)?;
         let pointer = Pointer::new(record.name.clone(), record.arch, record.sha512);
         record::write(&self.pointer_path(&record.name, record.arch), &pointer)?;
         let name = record.name.clone();
@@ -169,11 +180,11 @@ fn published_digest(
     let name = &resolved.name;
     let limit = ByteSize::bytes(checksum::MAX_BYTES as u64);
     let bytes = fetch_small(name.as_str(), &url, limit, cache, policy, report)
-        .map_err(|source| ImageError::Fetch { name: name.clone(), url: url.clone(), source })?;
+        .map_err(|source| ImageError::Fetch { name: name.clone(), url: shown(&url), source })?;
     let file_name = web.url.rsplit_once('/').map_or(web.url.as_str(), |(_, file)| file);
     checksum::parse(&bytes, format)
         .and_then(|file| file.digest_of(file_name))
-        .map_err(|source| ImageError::Checksum { name: name.clone(), url, source })
+        .map_err(|source| ImageError::Checksum { name: name.clone(), url: shown(&url), source })
 }
 
 /// Whether the bytes are the expected ones.

@@ -60,7 +60,7 @@ impl Store {
         let format = header::inspect(copy)?.map_err(unfit)?;
         failpoint::hit("image-verified");
         let facts = Facts { name: name.clone(), arch, sha512: hashed.sha512, size_bytes, format, origin };
-        self.install(copy, facts)
+        self.install(copy, None, facts)
     }
 
     /// Removes what an interrupted download or import of an image left.

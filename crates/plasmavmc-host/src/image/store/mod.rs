@@ -160,10 +160,9 @@ impl Store {
 
     /// The image a name means today, where its file is as it should be. Reads only.
     pub fn find(&self, name: &ImageName, arch: Arch) -> Option<StoredImage> {
-        let known = catalogue::find(name.as_str()).and_then(|known| known.name().parse().ok());
-        let name = known.as_ref().unwrap_or(name);
-        let record = self.pointed(name, arch).filter(|record| self.trusts(record))?;
-        Some(self.image(record, name))
+        let name = catalogue::canonical(name);
+        let record = self.pointed(&name, arch).filter(|record| self.trusts(record))?;
+        Some(self.image(record, &name))
     }
 
     /// Every image, by name; reads only.

@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use super::super::catalogue::{self, Arch};
-use super::super::download::DownloadPolicy;
+use super::super::download::{DownloadPolicy, peek};
 use super::super::error::ImageError;
 use super::super::name::ImageName;
-use super::Store;
 use super::record::{self, Record};
+use super::{Store, key};
 use crate::{HostError, publish};
 
 /// What a removal did.
@@ -33,15 +33,14 @@ impl Store {
     /// [`ImageError::Unknown`] where the store has nothing of that name; [`ImageError::Lock`],
     /// [`ImageError::Host`].
     pub fn remove(&self, name: &ImageName, arch: Arch) -> Result<Removed, ImageError> {
-        let known = catalogue::find(name.as_str()).and_then(|known| known.name().parse().ok());
-        let name = known.as_ref().unwrap_or(name);
+        let name = &catalogue::canonical(name);
         let absent = || ImageError::Unknown { name: name.clone(), arch };
         if !self.root.join("locks").exists() {
             return Err(absent());
         }
         let _turn = self.turn(name, arch, &DownloadPolicy::default(), &mut |_| {})?;
         let _naming = self.naming(name)?;
-        let had_partial = super::super::download::peek(&self.partial(), &super::key(name, arch)).is_some();
+        let had_partial = peek(&self.partial(), &key(name, arch)).is_some();
         self.drop_partial(name, arch)?;
         let mut meant = self.pointed(name, arch).map(|record| record.sha512);
         let had_name = publish::remove(&self.pointer_path(name, arch))?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use super::super::catalogue::Arch;
+use super::super::catalogue::{self, Arch};
 use super::super::digest::Sha512;
 use super::super::download::{DownloadPolicy, Report};
 use super::super::error::ImageError;
@@ -111,10 +111,9 @@ impl Store {
 
     /// The image a name leads to, trusted or not: what `image verify` is asked about.
     pub fn named(&self, name: &ImageName, arch: Arch) -> Option<StoredImage> {
-        let known = super::catalogue::find(name.as_str()).and_then(|known| known.name().parse().ok());
-        let name = known.as_ref().unwrap_or(name);
-        let record = self.pointed(name, arch)?;
-        Some(self.image(record, name))
+        let name = catalogue::canonical(name);
+        let record = self.pointed(&name, arch)?;
+        Some(self.image(record, &name))
     }
 }
 
