@@ -11,6 +11,7 @@ use super::digest::{Digest, Sha512};
 use super::download::FetchError;
 use super::mirror::MIRROR_VARIABLE;
 use super::name::ImageName;
+use crate::base::BaseImageError;
 use crate::{HostError, LockError};
 
 /// An image that cannot be had, kept or removed. Its `Display` never repeats its source.
@@ -99,13 +100,20 @@ pub enum ImageError {
         /// The digest it had.
         sha512: Sha512,
     },
-    /// A file is not a disk image that stands alone.
-    #[error("`{subject}` cannot be a base image: {}", reason.as_str())]
+    /// A file is no disk image, or a damaged one.
+    #[error("`{subject}` cannot be a base image")]
     Unfit {
         /// The file or the URL.
         subject: String,
         /// What is wrong with it.
-        reason: Unfit,
+        #[source]
+        source: Box<BaseImageError>,
+    },
+    /// A file is a disk image whose content is partly in another file.
+    #[error("`{subject}` cannot be a base image: it is an overlay on another file")]
+    Overlay {
+        /// The file or the URL.
+        subject: String,
     },
     /// Another command works on the image and does not come to an end.
     #[error("image `{name}` cannot be locked")]
@@ -158,41 +166,12 @@ impl fmt::Display for Content {
     }
 }
 
-/// Why a file is no base image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
-    /// It is not a regular file.
-    NotAFile,
-    /// It has no bytes.
-    Empty,
-    /// It ends within its header, or its header makes no sense.
-    BadHeader,
-    /// It is an overlay: part of its content is in another file.
-    HasBackingFile,
-    /// Its data is in another file.
-    HasDataFile,
-    /// Its data is encrypted.
-    Encrypted,
-}
-
-impl Unfit {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAFile => "it is not a regular file",
-            Self::Empty => "it is empty",
-            Self::BadHeader => "its qcow2 header is damaged",
-            Self::HasBackingFile => "it is an overlay and needs its backing file",
-            Self::HasDataFile => "it keeps its data in another file",
-            Self::Encrypted => "it is encrypted",
-        }
-    }
-}
-
 impl Explain for ImageError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Host { source } => source.kind(),
             Self::Lock { source, .. } => source.kind(),
+            Self::Unfit { source, .. } => source.kind(),
             _ => ErrorKind::Image,
         }
     }
@@ -219,7 +198,13 @@ impl Explain for ImageError {
             Self::Damaged { name, .. } => {
                 vec![format!("remove it with `castra image rm {name}` and build or import it again")]
             }
-            Self::Unfit { reason, subject } => unfit_hint(*reason, subject).into_iter().collect(),
+            Self::Unfit { subject, .. } | Self::Overlay { subject } if subject.contains("://") => {
+                vec![LIST.to_owned()]
+            }
+            Self::Unfit { source, .. } => source.hints(),
+            Self::Overlay { subject } => {
+                vec![format!("make one that stands alone: `qemu-img convert -O qcow2 {subject} whole.qcow2`")]
+            }
             Self::Lock { source, .. } => source.hints(),
             Self::Host { source } => source.hints(),
         }
@@ -245,16 +230,6 @@ fn unknown_hints(name: &ImageName) -> Vec<String> {
     let near = near.map(|near| format!("did you mean `{near}`? write `base_image = \"{near}\"`"));
     let import = format!("for a file of your own: `castra image import PATH {name}`");
     near.into_iter().chain([LIST.to_owned(), import]).collect()
-}
-
-fn unfit_hint(reason: Unfit, path: &str) -> Option<String> {
-    match reason {
-        Unfit::HasBackingFile | Unfit::HasDataFile | Unfit::Encrypted => {
-            Some(format!("make one that stands alone: `qemu-img convert -O qcow2 {path} whole.qcow2`"))
-        }
-        Unfit::BadHeader => Some(format!("look at it with `qemu-img check {path}`")),
-        Unfit::NotAFile | Unfit::Empty => None,
-    }
 }
 
 impl ImageError {

@@ -27,7 +27,7 @@ mod store;
 pub use catalogue::Arch;
 pub use digest::{Algorithm, Digest, DigestError, Sha256, Sha512};
 pub use download::{DownloadPolicy, FetchError};
-pub use error::{Content, Difference, ImageError, Unfit};
+pub use error::{Content, Difference, ImageError};
 pub use lockfile::{Lockfile, LockfileError, Pin};
 pub use mirror::{MIRROR_VARIABLE, Mirror, MirrorError};
 pub use name::{ImageName, ImageNameError};

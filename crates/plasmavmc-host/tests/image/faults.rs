@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use plasmavmc_host::image::{FetchError, ImageError, ImageProgress};
 use plasmavmc_types::{ByteSize, ErrorKind, Explain};
 
-use crate::lab::{ETAG, Lab, checksums, files, image, publisher, sha512, wanted};
+use crate::lab::{ETAG, Lab, checksums, files, image, overlay, publisher, sha512, wanted};
 use crate::server::{After, Answer, Seen, Server};
 
 /// A publisher whose image is answered by `image_answer`; its checksum files are in order.
@@ -314,12 +314,10 @@ fn a_checksum_file_that_says_nothing_downloads_nothing() {
 
 #[test]
 fn a_published_overlay_is_refused_although_its_digest_is_right() {
-    let mut overlay = image(50_000, 1).to_vec();
-    overlay[15] = 200;
-    let overlay = Arc::new(overlay);
+    let overlay = overlay(50_000);
     let served = overlay.clone();
     let (_server, lab) = faulty(&overlay, move |seen| Some(Answer::file(seen, &served, ETAG)));
     let error = lab.ensure(&wanted("alpine")).0.unwrap_err();
-    assert!(matches!(error, ImageError::Unfit { .. }), "{error:?}");
+    assert!(matches!(error, ImageError::Overlay { .. }), "{error:?}");
     assert!(lab.finals().is_empty() && lab.partials().is_empty());
 }

@@ -80,11 +80,25 @@ pub(crate) fn wanted(name: &str) -> Wanted {
     Wanted::new(name.parse().unwrap(), Arch::X86_64)
 }
 
-/// The bytes of an image: a real qcow2 header, then bytes that differ everywhere and with `seed`.
+/// Bytes of the header and tables of [`image`].
+const TABLES: usize = 1536;
+
+/// The bytes of an image: a small qcow2 that holds no guest data, then bytes that differ everywhere
+/// and with `seed`, which the format allows.
 pub(crate) fn image(bytes: usize, seed: u64) -> Arc<Vec<u8>> {
+    let mut image = vec![0; TABLES];
+    let mut put = |at: usize, value: &[u8]| image[at..at + value.len()].copy_from_slice(value);
+    put(0, b"QFI\xfb\0\0\0\x03");
+    // Clusters of 512 bytes, a disk of 32 KiB, one L1 entry, one cluster of the refcount table.
+    put(20, &9_u32.to_be_bytes());
+    put(24, &32_768_u64.to_be_bytes());
+    put(36, &1_u32.to_be_bytes());
+    put(40, &1024_u64.to_be_bytes());
+    put(48, &512_u64.to_be_bytes());
+    put(56, &1_u32.to_be_bytes());
+    put(96, &4_u32.to_be_bytes());
+    put(100, &104_u32.to_be_bytes());
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut image = b"QFI\xfb\0\0\0\x03".to_vec();
-    image.resize(104, 0);
     while image.len() < bytes {
         state ^= state << 13;
         state ^= state >> 7;
@@ -93,6 +107,16 @@ pub(crate) fn image(bytes: usize, seed: u64) -> Arc<Vec<u8>> {
     }
     image.truncate(bytes);
     Arc::new(image)
+}
+
+/// The bytes of an overlay on a file that every Linux host has.
+pub(crate) fn overlay(bytes: usize) -> Arc<Vec<u8>> {
+    let mut overlay = image(bytes, 1).to_vec();
+    let name = b"/etc/passwd";
+    overlay[8..16].copy_from_slice(&200_u64.to_be_bytes());
+    overlay[16..20].copy_from_slice(&(name.len() as u32).to_be_bytes());
+    overlay[200..200 + name.len()].copy_from_slice(name);
+    Arc::new(overlay)
 }
 
 pub(crate) fn sha512(bytes: &[u8]) -> Sha512 {

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use plasmavmc_host::image::{Arch, BaseInUse, Check, ImageError, ImageName, Origin, Unfit};
+use plasmavmc_host::base::BaseImageError;
+use plasmavmc_host::image::{Arch, BaseInUse, Check, ImageError, ImageName, Origin};
 use plasmavmc_types::{DiskFormat, Explain};
 
-use crate::lab::{Lab, image, publisher, sha512, wanted};
+use crate::lab::{Lab, image, overlay, publisher, sha512, wanted};
 use crate::server::Server;
 
 const ARCH: Arch = Arch::X86_64;
@@ -24,15 +25,25 @@ fn offline(file: &str, bytes: &[u8]) -> (Lab, PathBuf) {
     (lab, path)
 }
 
+/// The bytes of a raw disk with a boot sector.
+fn boot_disk(bytes: usize) -> Vec<u8> {
+    let mut disk = vec![7; bytes];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    disk
+}
+
 #[test]
 fn an_imported_image_is_found_by_name_without_a_network() {
     for (file, bytes, format) in [
         ("a.qcow2", image(300_000, 1).to_vec(), DiskFormat::Qcow2),
-        ("a.img", vec![7; 300_000], DiskFormat::Raw),
+        ("a.img", boot_disk(300_032), DiskFormat::Raw),
     ] {
         let (lab, path) = offline(file, &bytes);
         let stored = lab.store.import(&path, &name("mine"), ARCH).unwrap();
-        assert_eq!((stored.format, stored.sha512, stored.size_bytes), (format, sha512(&bytes), 300_000));
+        assert_eq!(
+            (stored.format, stored.sha512, stored.size_bytes),
+            (format, sha512(&bytes), bytes.len() as u64)
+        );
         assert_eq!(stored.origin, Origin::Imported { from: fs::canonicalize(&path).unwrap() });
         assert_eq!(stored.file_name(), format!("mine.{format}"));
         assert_eq!(lab.ensure(&wanted("mine")).0.unwrap(), stored);
@@ -66,17 +77,23 @@ fn an_unknown_name_is_told_with_the_one_that_was_meant() {
 
 #[test]
 fn what_is_no_image_of_its_own_is_not_imported() {
-    let mut overlay = image(1000, 1).to_vec();
-    overlay[15] = 1;
-    let (lab, path) = offline("x", &overlay);
+    let (lab, path) = offline("x", &overlay(4096));
     let import = |path: &PathBuf, as_name: &str| lab.store.import(path, &name(as_name), ARCH).unwrap_err();
-    assert!(matches!(import(&path, "x"), ImageError::Unfit { reason: Unfit::HasBackingFile, .. }));
+    assert!(matches!(import(&path, "x"), ImageError::Overlay { .. }));
     assert!(matches!(import(&path, "debian"), ImageError::NameTaken { .. }));
     let dir = lab.dir.path().to_owned();
-    assert!(matches!(import(&dir, "x"), ImageError::Unfit { reason: Unfit::NotAFile, .. }));
+    let unfit = |path: &PathBuf| match import(path, "x") {
+        ImageError::Unfit { source, .. } => *source,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(unfit(&dir), BaseImageError::NotAFile { .. }));
     assert!(matches!(import(&dir.join("none"), "x"), ImageError::Host { .. }));
-    fs::write(&path, b"").unwrap();
-    assert!(matches!(import(&path, "x"), ImageError::Unfit { reason: Unfit::Empty, .. }));
+    for (bytes, what) in [(&b""[..], "empty"), (b"<html>", "page"), (&image(1000, 1), "cut off")] {
+        fs::write(&path, bytes).unwrap();
+        let error = unfit(&path);
+        let told = matches!(error, BaseImageError::NotAnImage { .. } | BaseImageError::Truncated { .. });
+        assert!(told, "{what}: {error:?}");
+    }
     assert!(lab.finals().is_empty());
 }
 

@@ -214,4 +214,31 @@ mod tests {
             assert!(file.ends_with(".qcow2") && file.trim_end_matches(".qcow2").parse::<ImageName>().is_ok());
         }
     }
+
+    #[test]
+    fn the_page_about_images_lists_the_catalogue() {
+        let page = include_str!("../../../../../docs/images.md");
+        let row = |name: &str| {
+            let begin = format!("| `{name}` |");
+            page.lines().find(|line| line.starts_with(&begin)).unwrap_or_else(|| panic!("no row for {name}"))
+        };
+        for image in PUBLISHED {
+            let row = row(image.name);
+            for text in image.aliases.iter().chain([&image.default_user]) {
+                assert!(row.contains(&format!("`{text}`")), "{row} lacks {text}");
+            }
+            let firmware = |arch| {
+                let names = image.source(arch).unwrap().firmware.iter().map(|firmware| match firmware {
+                    Firmware::Bios => "BIOS",
+                    Firmware::Uefi => "UEFI",
+                });
+                names.collect::<Vec<_>>().join(", ")
+            };
+            let end = format!("| {} | {} |", firmware(Arch::X86_64), firmware(Arch::Aarch64));
+            assert!(row.ends_with(&end), "{row} should end in {end}");
+        }
+        for image in BUILT {
+            assert!(row(image.name).contains(&format!("`castra image build {}`", image.target)));
+        }
+    }
 }

@@ -12,14 +12,16 @@ use super::super::digest::{Algorithm, Digest};
 use super::super::download::{
     Cache, Digests, DownloadError, DownloadPolicy, Fetched, Hashed, Job, Part, Report, download, fetch_small,
 };
-use super::super::error::{Content, Difference, ImageError, Unfit};
+use super::super::error::{Content, Difference, ImageError};
 use super::super::lockfile::Pin;
 use super::super::mirror::shown;
 use super::super::progress::ImageProgress;
 use super::super::resolve::{Expected, Resolved, Web};
-use super::header::{self, QCOW2_MAGIC};
+use super::fit;
 use super::record::{self, Facts, Origin, Pointer, Record};
 use super::{Store, StoredImage, key};
+use crate::base::BaseImageError;
+use crate::qcow2::MAGIC;
 use crate::{IoContext, failpoint, publish};
 
 /// Which bytes are to come.
@@ -80,7 +82,7 @@ impl Store {
             url: &request_url,
             shown_url: &url,
             size_bytes: if let Goal::Pin(pin) = &goal { Some(pin.size_bytes) } else { None },
-            magic: if web.format == DiskFormat::Qcow2 { QCOW2_MAGIC } else { &[] },
+            magic: if web.format == DiskFormat::Qcow2 { &MAGIC } else { &[] },
             digests: match &goal {
                 Goal::Digest(digest) if digest.algorithm() == Algorithm::Sha256 => Digests::Both,
                 _ => Digests::Sha512,
@@ -215,10 +217,12 @@ fn compare(fetched: &Fetched, resolved: &Resolved, url: &str, goal: &Goal<'_>) -
 
 /// Whether the file is an image that stands alone. A pin of a stranger's may lead to one that is not.
 fn fits(path: &Path, web: &Web, url: &str) -> Result<(), ImageError> {
-    let unfit = |reason| ImageError::Unfit { subject: url.to_owned(), reason };
-    match header::inspect(path)?.map_err(unfit)? {
+    match fit::inspect(path, url)? {
         format if format == web.format => Ok(()),
-        _ => Err(unfit(Unfit::BadHeader)),
+        found => {
+            let source = BaseImageError::WrongFormat { path: path.to_owned(), stated: web.format, found };
+            Err(ImageError::Unfit { subject: url.to_owned(), source: Box::new(source) })
+        }
     }
 }
 

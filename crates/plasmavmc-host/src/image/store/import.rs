@@ -10,7 +10,7 @@ use super::super::catalogue::{self, Arch, Known};
 use super::super::download::{Digests, DownloadPolicy, Hashed, Hashing, ensure_space, remove_part};
 use super::super::error::ImageError;
 use super::super::name::ImageName;
-use super::header;
+use super::fit;
 use super::record::{Facts, Origin};
 use super::{Store, StoredImage, key};
 use crate::{HostError, IoContext, failpoint, publish};
@@ -26,15 +26,14 @@ impl Store {
     ///
     /// # Errors
     /// [`ImageError::NameTaken`] for a published image's name; [`ImageError::Unfit`] for what is no
-    /// image or needs other files; [`ImageError::Lock`], [`ImageError::Host`].
+    /// image; [`ImageError::Overlay`] for one that needs another file; [`ImageError::Lock`], [`ImageError::Host`].
     pub fn import(&self, path: &Path, name: &ImageName, arch: Arch) -> Result<StoredImage, ImageError> {
         let origin = match catalogue::find(name.as_str()) {
             Some(Known::Published(_)) => return Err(ImageError::NameTaken { name: name.clone() }),
             Some(Known::Built(_)) => Origin::Built,
             None => Origin::Imported { from: fs::canonicalize(path).context("open", path)? },
         };
-        let unfit = |reason| ImageError::Unfit { subject: path.display().to_string(), reason };
-        header::inspect(path)?.map_err(unfit)?;
+        fit::inspect(path, &path.display().to_string())?;
         self.prepare()?;
         let _turn = self.turn(name, arch, &DownloadPolicy::default(), &mut |_| {})?;
         // A fixed name: what a crash leaves is overwritten by the next import.
@@ -56,8 +55,7 @@ impl Store {
     ) -> Result<StoredImage, ImageError> {
         let (hashed, size_bytes) = copy_hashed(path, copy)?;
         // The copy is judged, not the file: that one may have changed meanwhile.
-        let unfit = |reason| ImageError::Unfit { subject: path.display().to_string(), reason };
-        let format = header::inspect(copy)?.map_err(unfit)?;
+        let format = fit::inspect(copy, &path.display().to_string())?;
         failpoint::hit("image-verified");
         let facts = Facts { name: name.clone(), arch, sha512: hashed.sha512, size_bytes, format, origin };
         self.install(copy, None, facts)

@@ -16,7 +16,7 @@
 //! Reading ([`Store::find`], [`Store::list`]) never writes. Tests: `crates/plasmavmc-host/tests/image`.
 
 mod fetch;
-mod header;
+mod fit;
 mod import;
 mod materialise;
 mod record;
