@@ -65,12 +65,8 @@ impl Store {
             Expected::Pinned(pin) => Goal::Pin(pin),
             Expected::Published { checksum_url, format } => {
                 let digest = published_digest(resolved, web, (checksum_url, *format), cache, policy, report)?;
-                if let Some(record) = self.by_digest(digest) {
-                    let origin =
-                        Origin::Downloaded { url: web.url.clone(), publisher: Some(digest), validator: None };
-                    self.drop_partial(&resolved.name, resolved.arch)?;
-                    self.point(&record, resolved, origin)?;
-                    return Ok(self.image(record, &resolved.name));
+                if let Some(image) = self.take_known(digest, resolved, web)? {
+                    return Ok(image);
                 }
                 Goal::Digest(digest)
             }
@@ -115,6 +111,20 @@ impl Store {
             size_bytes: image.size_bytes,
         });
         Ok(image)
+    }
+
+    /// Lets the name mean the bytes with this digest, where the store has them already.
+    fn take_known(
+        &self,
+        digest: Digest,
+        resolved: &Resolved,
+        web: &Web,
+    ) -> Result<Option<StoredImage>, ImageError> {
+        let Some(record) = self.by_digest(digest) else { return Ok(None) };
+        let origin = Origin::Downloaded { url: web.url.clone(), publisher: Some(digest), validator: None };
+        self.drop_partial(&resolved.name, resolved.arch)?;
+        self.point(&record, resolved, origin)?;
+        Ok(Some(self.image(record, &resolved.name)))
     }
 
     /// The trusted record of the bytes with this digest.
