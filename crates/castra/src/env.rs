@@ -19,7 +19,7 @@ pub const HOME: &str = "HOME";
 /// workspace.
 pub const CASTRA_DIR: &str = ".castra";
 
-/// The directories of the user who runs Castra, all absolute and UTF-8.
+/// The directories of the user who runs Castra: absolute paths, UTF-8, without control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserDirs {
     home: Option<PathBuf>,
@@ -41,9 +41,9 @@ pub enum EnvError {
         /// What it holds.
         value: PathBuf,
     },
-    /// A variable holds bytes that are not UTF-8, which neither QMP nor TOML can carry.
-    #[error("`{variable}` is `{}`, which is not UTF-8", value.display())]
-    NotUtf8 {
+    /// A variable holds what is not plain text, as QMP, TOML and terminals take it.
+    #[error("`{variable}` is `{}`, which is not UTF-8 or holds a control character", value.display().to_string().escape_debug())]
+    Unusable {
         /// The variable.
         variable: &'static str,
         /// What it holds.
@@ -59,7 +59,7 @@ impl Explain for EnvError {
     fn hints(&self) -> Vec<String> {
         let variable = match self {
             Self::NoHome => CASTRA_HOME,
-            Self::Relative { variable, .. } | Self::NotUtf8 { variable, .. } => variable,
+            Self::Relative { variable, .. } | Self::Unusable { variable, .. } => variable,
         };
         vec![format!("set it to an absolute path: `export {variable}=/var/lib/castra`")]
     }
@@ -112,8 +112,8 @@ fn usable(variable: &'static str, value: OsString) -> Result<Option<PathBuf>, En
         Ok(None)
     } else if !value.is_absolute() {
         Err(EnvError::Relative { variable, value })
-    } else if value.to_str().is_none() {
-        Err(EnvError::NotUtf8 { variable, value })
+    } else if value.to_str().is_none_or(|text| text.contains(char::is_control)) {
+        Err(EnvError::Unusable { variable, value })
     } else {
         Ok(Some(value))
     }
@@ -144,6 +144,7 @@ mod tests {
         assert_eq!(dirs(None, Some("me")), Err(EnvError::Relative { variable: HOME, value: "me".into() }));
         assert_eq!(dirs(Some("/c"), Some("me")).map(|dirs| dirs.home().is_none()), Ok(true));
         assert_eq!(dirs(None, None), Err(EnvError::NoHome));
+        assert!(matches!(dirs(None, Some("/home/a\nb")), Err(EnvError::Unusable { .. })));
         assert_eq!(dirs(Some(""), Some("")), Err(EnvError::NoHome));
     }
 }

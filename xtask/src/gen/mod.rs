@@ -3,6 +3,7 @@
 //! One file per page, each a function that gives its text; [`PAGES`] names them. `write` makes them,
 //! `check` tells which are not as the code says. Tests: in each page's file.
 
+mod config;
 mod events;
 mod exit_codes;
 
@@ -14,7 +15,11 @@ use crate::workspace::{ChoreError, Finding, read};
 type Page = (&'static str, fn() -> String);
 
 /// Every generated page, relative to the root.
-const PAGES: &[Page] = &[("docs/events.md", events::page), ("docs/exit-codes.md", exit_codes::page)];
+const PAGES: &[Page] = &[
+    ("docs/config.md", config::page),
+    ("docs/events.md", events::page),
+    ("docs/exit-codes.md", exit_codes::page),
+];
 
 /// Writes every page that is not as the code says.
 pub(crate) fn write(root: &Path) -> Result<(), ChoreError> {

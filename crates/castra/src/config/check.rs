@@ -105,7 +105,9 @@ fn check_overlays(drafts: &[Draft], layout: &Layout, env: &Environment, faults: 
         } else if let Some(suggestion) = reserved(&path, layout, &draft.name) {
             Rule::ReservedOverlay { path, suggestion }
         } else if let Some(first) = seen.get(&path).copied() {
-            if told.insert(at.span) {
+            // Two VMs of one name share the default: that fault is told already.
+            let is_chosen = first.keys.overlay.is_some() || draft.keys.overlay.is_some();
+            if is_chosen && told.insert(at.span) {
                 let rule = Rule::SharedOverlay { path, replicas: are_replicas(first, draft) };
                 let other = first.keys.overlay.as_ref().map_or(&first.name_at, |overlay| &overlay.at);
                 faults.push_related(at, &rule, Some((other, &format!("`{}` has it", first.name))));

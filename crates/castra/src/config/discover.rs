@@ -139,7 +139,8 @@ fn canonical(path: &Path) -> Result<PathBuf, ConfigError> {
     let found =
         fs::canonicalize(directory).map_err(|source| ConfigError::from_io("resolve", directory, source))?;
     let path = found.join(path.file_name().unwrap_or(FILE_NAME.as_ref()));
-    if path.to_str().is_some() { Ok(path) } else { Err(ConfigError::NotUtf8 { path }) }
+    let is_plain = path.to_str().is_some_and(|text| !text.contains(char::is_control));
+    if is_plain { Ok(path) } else { Err(ConfigError::UnusablePath { path }) }
 }
 
 /// Reads and resolves a config that was found, or makes up the project.
@@ -162,4 +163,156 @@ pub fn load(origin: &ConfigOrigin, dirs: &UserDirs) -> Result<Project, ConfigErr
         text: String::from_utf8_lossy(&bytes).into_owned(),
         faults,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+    use crate::config::{FaultCode, NotAFile};
+
+    /// A directory to search in, canonical.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir_all(path.join("a/b")).unwrap();
+        (dir, path)
+    }
+
+    fn lookup(current_dir: &Path) -> Lookup {
+        Lookup {
+            current_dir: current_dir.to_owned(),
+            config: None,
+            discovery: Discovery::Search,
+            synthesis: Synthesis::Deny,
+        }
+    }
+
+    fn named(current_dir: &Path, config: &str) -> Lookup {
+        Lookup { config: Some(config.into()), ..lookup(current_dir) }
+    }
+
+    fn write(path: &Path, text: &str) {
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn the_nearest_config_is_found() {
+        let (_dir, root) = place();
+        write(&root.join(FILE_NAME), "");
+        let found = |from: &Path| discover(&lookup(from)).unwrap();
+        assert_eq!(found(&root.join("a/b")), ConfigOrigin::Found { path: root.join(FILE_NAME) });
+        write(&root.join("a").join(FILE_NAME), "");
+        assert_eq!(found(&root.join("a/b")), ConfigOrigin::Found { path: root.join("a").join(FILE_NAME) });
+        assert_eq!(found(&root), ConfigOrigin::Found { path: root.join(FILE_NAME) });
+    }
+
+    #[test]
+    fn a_named_config_is_taken_as_it_is() {
+        let (_dir, root) = place();
+        write(&root.join("other.toml"), "");
+        let expected = ConfigOrigin::Named { path: root.join("other.toml") };
+        assert_eq!(discover(&named(&root.join("a"), "../other.toml")).unwrap(), expected);
+        let skipping = Lookup { discovery: Discovery::Skip, ..named(&root, "other.toml") };
+        assert_eq!(discover(&skipping).unwrap(), expected);
+        assert!(matches!(discover(&named(&root, "x.toml")), Err(ConfigError::Missing { .. })));
+        assert!(matches!(discover(&named(&root, "x/y.toml")), Err(ConfigError::Missing { .. })));
+        assert!(matches!(discover(&named(&root, "other.toml/x")), Err(ConfigError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_directory_as_config_says_what_is_in_it() {
+        let (_dir, root) = place();
+        let holds = |expected| match discover(&named(&root, "a")) {
+            Err(ConfigError::NotAFile { found: NotAFile::Directory { holds_config }, .. }) => {
+                assert_eq!(holds_config, expected);
+            }
+            other => panic!("{other:?}"),
+        };
+        holds(false);
+        write(&root.join("a").join(FILE_NAME), "");
+        holds(true);
+        fs::create_dir(root.join("a/b").join(FILE_NAME)).unwrap();
+        assert!(matches!(discover(&lookup(&root.join("a/b"))), Err(ConfigError::NotAFile { .. })));
+    }
+
+    #[test]
+    fn without_a_config_the_answer_is_as_asked_for() {
+        let (_dir, root) = place();
+        let from = root.join("a");
+        let ask = |discovery, synthesis| discover(&Lookup { discovery, synthesis, ..lookup(&from) });
+        let synthetic = ConfigOrigin::Synthetic { path: from.join(FILE_NAME) };
+        assert!(matches!(ask(Discovery::Search, Synthesis::Deny), Err(ConfigError::NotFound { .. })));
+        assert!(matches!(ask(Discovery::Skip, Synthesis::Deny), Err(ConfigError::NotNamed)));
+        assert_eq!(ask(Discovery::Search, Synthesis::Allow).unwrap(), synthetic);
+        write(&root.join(FILE_NAME), "");
+        assert_eq!(ask(Discovery::Skip, Synthesis::Allow).unwrap(), synthetic);
+        assert!(matches!(ask(Discovery::Search, Synthesis::Allow), Ok(ConfigOrigin::Found { .. })));
+    }
+
+    #[test]
+    fn the_workspace_belongs_to_where_the_link_is() {
+        let (_dir, root) = place();
+        write(&root.join("shared.toml"), "");
+        symlink("../shared.toml", root.join("a").join(FILE_NAME)).unwrap();
+        symlink("a", root.join("way")).unwrap();
+        let expected = ConfigOrigin::Found { path: root.join("a").join(FILE_NAME) };
+        assert_eq!(discover(&lookup(&root.join("way"))).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_the_user_and_root_are_trusted_above_the_current_directory() {
+        assert!(is_trusted(1000, 1000) && is_trusted(0, 1000));
+        assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
+        let (_dir, root) = place();
+        let path = root.join(FILE_NAME);
+        write(&path, "");
+        // Giving a file away needs root; elsewhere the rule above is all that can be tried.
+        if chown(&path, Some(4242), None).is_err() {
+            return;
+        }
+        match discover(&lookup(&root.join("a"))) {
+            Err(ConfigError::ForeignOwner { path: found, owner }) => assert_eq!((found, owner), (path, 4242)),
+            other => panic!("{other:?}"),
+        }
+        assert!(discover(&lookup(&root)).is_ok());
+        assert!(discover(&named(&root.join("a"), "../castra.toml")).is_ok());
+    }
+
+    #[test]
+    fn a_directory_that_no_text_can_name_is_refused() {
+        let (_dir, root) = place();
+        let odd = root.join("a\nb");
+        fs::create_dir(&odd).unwrap();
+        write(&odd.join(FILE_NAME), "");
+        assert!(matches!(discover(&lookup(&odd)), Err(ConfigError::UnusablePath { .. })));
+    }
+
+    #[test]
+    fn what_is_loaded_is_a_project_or_its_faults_with_the_text() {
+        let (_dir, root) = place();
+        let dirs = UserDirs::from_values(None, Some(root.clone().into())).unwrap();
+        let origin = ConfigOrigin::Named { path: root.join(FILE_NAME) };
+        assert!(matches!(load(&origin, &dirs), Err(ConfigError::Missing { .. })));
+        write(origin.path(), "[[vms]]\nname = \"a\"\n");
+        assert_eq!(load(&origin, &dirs).unwrap().vms.len(), 1);
+        fs::write(origin.path(), b"cpus = 1 # \xff\n").unwrap();
+        let Err(ConfigError::Faulty { text, faults, .. }) = load(&origin, &dirs) else { panic!("no faults") };
+        assert_eq!((text.as_str(), faults[0].code), ("cpus = 1 # \u{fffd}\n", FaultCode::NotUtf8));
+    }
+
+    #[test]
+    fn a_made_up_project_is_one_vm_with_ssh() {
+        let (_dir, root) = place();
+        let dirs = UserDirs::from_values(None, Some(root.clone().into())).unwrap();
+        let project = load(&ConfigOrigin::Synthetic { path: root.join("a/castra.toml") }, &dirs).unwrap();
+        assert_eq!((project.name.as_str(), project.vms.len()), ("a", 1));
+        let vm = &project.vms[0];
+        assert_eq!(
+            (vm.name.as_str(), vm.port_forwards[0].host.get(), vm.port_forwards[0].guest.get()),
+            ("devbox", 2222, 22)
+        );
+        assert!(!root.join("a/castra.toml").exists(), "loading wrote a file");
+    }
 }

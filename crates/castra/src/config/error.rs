@@ -52,9 +52,9 @@ pub enum ConfigError {
         /// The id of its owner.
         owner: u32,
     },
-    /// The path of the config is not UTF-8, which neither QMP nor TOML can carry.
-    #[error("the path of the config, `{}`, is not UTF-8", path.display())]
-    NotUtf8 {
+    /// The path of the config is not plain text, as QMP, TOML and terminals take it.
+    #[error("the path of the config, `{}`, is not UTF-8 or holds a control character", path.display().to_string().escape_debug())]
+    UnusablePath {
         /// The path.
         path: PathBuf,
     },
@@ -141,7 +141,7 @@ impl Explain for ConfigError {
             }
             Self::Faulty { .. } => "`castra schema` prints the format, for editors that complete and check it".to_owned(),
             Self::NotAFile { .. } | Self::TooLarge { .. } => "name a file with `--config PATH`".to_owned(),
-            Self::NotUtf8 { .. } => "rename the directory with `mv`".to_owned(),
+            Self::UnusablePath { .. } => "rename the directory with `mv`".to_owned(),
             Self::Io { path, .. } => format!("see what is there: `ls -ld {}`", path.display()),
         };
         vec![hint]

@@ -6,10 +6,28 @@
 //! ```
 //!
 //! Owns: the format, its limits, its rules and its JSON Schema. Never does: print, write a file, or
-//! look at a base image. Tests: beside each part, and `tests/config`.
+//! look at a base image.
+//!
+//! ```
+//! use castra::config::{Environment, parse};
+//! use castra::env::UserDirs;
+//!
+//! let dirs = UserDirs::from_values(None, Some("/home/me".into()))?;
+//! let env = Environment::new("/src/web/castra.toml", &dirs);
+//!
+//! let project = parse("[[vms]]\nname = \"api\"\ncount = 2\n", &env).expect("no faults");
+//! assert_eq!(project.vms[1].name.as_str(), "api-1");
+//!
+//! let faults = parse("[[vms]]\nnmae = \"api\"\n", &env).expect_err("two faults");
+//! assert_eq!(faults[1].suggestion.as_deref(), Some("did you mean `name`?"));
+//! # Ok::<(), castra::env::EnvError>(())
+//! ```
+//!
+//! Tests: beside each part, and `tests/config`.
 
 mod check;
 mod discover;
+mod document;
 mod error;
 mod fault;
 mod forward;
@@ -18,9 +36,12 @@ mod path;
 mod position;
 mod project;
 mod read;
+mod reference;
 mod replica;
 mod resolve;
 mod rule;
+mod schema;
+mod snapshot;
 mod syntax;
 mod template;
 mod vm;
@@ -35,8 +56,11 @@ pub use position::{Position, Span};
 pub use project::{
     BaseImage, CloudInit, Lifecycle, Persistence, Project, ProjectName, ProjectNameError, Source, VmConfig,
 };
+pub use reference::reference_markdown;
 pub use resolve::{parse, parse_bytes};
 pub use rule::FaultCode;
+pub use schema::schema;
+pub use snapshot::{from_snapshot, to_snapshot};
 pub use template::starter;
 
 use crate::env::UserDirs;

@@ -49,10 +49,15 @@ impl<'t> SourceMap<'t> {
         self.text
     }
 
+    /// The line of byte `offset`, from 1. Unlike a column it costs little on a long line.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= offset)
+    }
+
     /// The position of the character that holds byte `offset`; past the end, the end.
     pub(super) fn position(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary(offset);
-        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let line = self.line(offset);
         let before = &self.text[self.line_starts[line - 1]..offset];
         let column = before.chars().filter(|c| *c != BYTE_ORDER_MARK).count() + 1;
         Position { line, column }

@@ -55,7 +55,7 @@ pub enum FaultCode {
     PortConflict,
     /// An overlay is used for something else too.
     OverlayConflict,
-    /// A cloud-init text is given in no way, or in two.
+    /// A cloud-init text stands where the path of its file belongs.
     BadCloudInit,
     /// Replicas or their overrides do not fit together.
     BadReplicas,
@@ -142,7 +142,7 @@ pub(super) enum Rule {
     DuplicateKey { key: String },
     #[error("the version of this format is {VERSION}")]
     Version { found: String },
-    #[error("{table} has no key `{}`", key.escape_debug())]
+    #[error("{table} has no key `{}`", shown(key))]
     UnknownKey { table: &'static str, key: String, known: Vec<&'static str> },
     #[error("{table} needs `{key}`")]
     MissingKey { table: &'static str, key: &'static str, example: &'static str },
@@ -168,6 +168,8 @@ pub(super) enum Rule {
     SerialLogClash { name: VmName },
     #[error(transparent)]
     Size(#[from] ByteSizeError),
+    #[error("`memory` is a text with a unit")]
+    MemoryNumber { found: String },
     #[error("a VM has at least {MIN_MEMORY} of memory")]
     LittleMemory { found: String },
     #[error("memory is a whole number of MiB")]
@@ -200,8 +202,6 @@ pub(super) enum Rule {
     OverlayIsInput { path: PathBuf, what: &'static str },
     #[error("an overlay cannot stand where Castra keeps its own files")]
     ReservedOverlay { path: PathBuf, suggestion: String },
-    #[error("`{key}` is given as `path` or as `inline`, one of both")]
-    SourceShape { key: &'static str },
     #[error("`{key}` as a text is the path of a file")]
     InlineAsPath { key: &'static str },
     #[error("`replicas` overrides keys of replicas: it needs `count`")]
@@ -227,7 +227,7 @@ impl Rule {
             Self::Version { .. } => C::UnsupportedVersion,
             Self::UnknownKey { .. } => C::UnknownKey,
             Self::MissingKey { .. } | Self::NoVms => C::MissingKey,
-            Self::WrongType { .. } => C::WrongType,
+            Self::WrongType { .. } | Self::MemoryNumber { .. } => C::WrongType,
             Self::OutOfRange { .. } | Self::ReplicaPort { .. } => C::OutOfRange,
             Self::NotAChoice { .. } => C::NotAChoice,
             Self::VmName(_) | Self::ReservedName { .. } | Self::ReplicaName { .. } | Self::ProjectName(_) => {
@@ -248,7 +248,7 @@ impl Rule {
             Self::SharedOverlay { .. } | Self::OverlayIsInput { .. } | Self::ReservedOverlay { .. } => {
                 C::OverlayConflict
             }
-            Self::SourceShape { .. } | Self::InlineAsPath { .. } => C::BadCloudInit,
+            Self::InlineAsPath { .. } => C::BadCloudInit,
             Self::ReplicasWithoutCount | Self::UnknownReplica { .. } => C::BadReplicas,
             Self::TooManyVms | Self::TooManyForwards { .. } => C::TooMany,
             Self::TooManyFaults { .. } => C::TooManyFaults,
@@ -263,6 +263,7 @@ impl Rule {
             | Self::WrongType { found, .. }
             | Self::OutOfRange { found, .. }
             | Self::NotAChoice { found, .. }
+            | Self::MemoryNumber { found }
             | Self::LittleMemory { found }
             | Self::OddMemory { found }
             | Self::Address { found }
@@ -296,6 +297,7 @@ impl Rule {
             }
             Self::NotAChoice { found, allowed, .. } => Some(did_you_mean(found, allowed)),
             Self::ReservedName { name, .. } => Some(format!("write for example `{name}-vm`")),
+            Self::MemoryNumber { found } => Some(format!("write for example `memory = \"{found} MiB\"`")),
             Self::OddMemory { .. } => Some("use the units MiB and GiB, as in `2 GiB`".to_owned()),
             Self::DirectoryPath { .. } => Some("add the name of the file".to_owned()),
             Self::LeavesWorkspace { .. } => {
@@ -315,11 +317,11 @@ impl Rule {
             Self::SharedOverlay { replicas: true, .. } => Some(
                 "leave `overlay` out, or give each replica its own under `[vms.replicas.<name>]`".to_owned(),
             ),
-            Self::SharedOverlay { .. } => Some("leave `overlay` out: each VM gets its own".to_owned()),
-            Self::ReservedOverlay { suggestion, .. } => Some(suggestion.clone()),
-            Self::SourceShape { key } | Self::InlineAsPath { key } => {
-                Some(format!("write `{key} = {{ path = \"…\" }}` or `{key} = {{ inline = \"\"\"…\"\"\" }}`"))
+            Self::SharedOverlay { .. } | Self::OverlayIsInput { .. } => {
+                Some("leave `overlay` out: each VM gets its own".to_owned())
             }
+            Self::ReservedOverlay { suggestion, .. } => Some(suggestion.clone()),
+            Self::InlineAsPath { key } => Some(format!("write `{key} = {{ inline = \"\"\"…\"\"\" }}`")),
             Self::ReplicasWithoutCount => Some("add for example `count = 2`".to_owned()),
             Self::UnknownReplica { found, known } => {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -331,10 +333,10 @@ impl Rule {
 }
 
 /// The longest text a message repeats, in characters.
-const SHOWN_CHARS: usize = 60;
+const SHOWN_CHARS: usize = 100;
 
 /// A text from the file as a message may repeat it: on one line, shortened.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut short: String = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(SHOWN_CHARS).is_some() {
         short.push('…');

@@ -20,16 +20,15 @@ const NOT_A_VALUE: &str = "string values must be quoted";
 /// Parses the text; what cannot be read is noted and left out of the tree.
 pub(super) fn parse<'t>(map: &SourceMap<'t>, faults: &mut Faults<'_>) -> Spanned<DeTable<'t>> {
     let (tree, errors) = DeTable::parse_recoverable(map.text());
+    // A line that is broken otherwise too only seems to hold a key twice.
+    let order =
+        |(span, error): &(Span, &Error)| (map.line(span.start), error.message() == DUPLICATE_KEY, span.start);
     let mut found: Vec<(Span, &Error)> =
         errors.iter().map(|error| (error.span().unwrap_or_default().into(), error)).collect();
-    found.sort_by_key(|(span, _)| *span);
-    let mut last_line = 0;
+    found.sort_by_key(order);
+    found.dedup_by_key(|(span, _)| map.line(span.start));
     for (span, error) in found {
-        let line = map.position(span.start).line;
-        if line != last_line {
-            faults.push(&At { key: String::new(), span }, &rule(map.text(), span, error));
-            last_line = line;
-        }
+        faults.push(&At { key: String::new(), span }, &rule(map.text(), span, error));
     }
     tree
 }

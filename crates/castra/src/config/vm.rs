@@ -13,7 +13,7 @@ use super::forward::{self, Forward};
 use super::limits::{MAX_CPUS, MIN_MEMORY};
 use super::path::{Base, resolve_file};
 use super::project::{BaseImage, CloudInit, Persistence, Source};
-use super::rule::Rule;
+use super::rule::{Rule, shown};
 use super::walk::{Node, TableReader};
 use crate::env::CASTRA_DIR;
 
@@ -120,12 +120,17 @@ fn read_cpus(node: &Node<'_>, faults: &mut Faults<'_>) -> Option<NonZeroU32> {
 }
 
 fn read_memory(node: &Node<'_>, faults: &mut Faults<'_>) -> Option<ByteSize> {
+    if let Some(found) = node.written_integer() {
+        faults.push(&node.at, &Rule::MemoryNumber { found });
+        return None;
+    }
     let text = node.text("memory = \"2 GiB\"", faults)?;
     let rule = match text.parse::<ByteSize>() {
         Ok(size) if size < MIN_MEMORY => Rule::LittleMemory { found: text.to_owned() },
         Ok(size) if size != ByteSize::mib(size.as_mib()) => Rule::OddMemory { found: text.to_owned() },
         Ok(size) => return Some(size),
-        Err(error) => Rule::Size(error),
+        // The error repeats the text, which may be long and hold anything.
+        Err(error) => Rule::Size(shown(text).parse::<ByteSize>().err().unwrap_or(error)),
     };
     faults.push(&node.at, &rule);
     None
@@ -144,37 +149,29 @@ fn read_cloud_init(node: &Node<'_>, base: &Base<'_>, faults: &mut Faults<'_>) ->
     Some(cloud_init)
 }
 
-/// A text that is given as the path of a file, or in the config itself.
+/// A text: a path where it is a text itself, and in the config where it is a table.
 fn read_source(
     node: &Node<'_>,
     key: &'static str,
     base: &Base<'_>,
     faults: &mut Faults<'_>,
 ) -> Option<Source> {
-    const EXAMPLE: &str = "user_data = { path = \"user-data.yaml\" }";
-    if !node.is_table() {
-        let text = node.text(EXAMPLE, faults)?;
-        if text.starts_with('#') || text.contains('\n') {
-            faults.push(&node.at, &Rule::InlineAsPath { key });
-            return None;
-        }
-        return read_path(node, key, EXAMPLE, base, faults).map(Source::Path);
+    const EXAMPLE: &str = "user_data = \"user-data.yaml\"";
+    if node.is_table() {
+        let title = if key == "user_data" { "`user_data`" } else { "`network_config`" };
+        let mut table = node.table(title, EXAMPLE, faults)?;
+        table.missing("inline", "inline = \"#cloud-config\\n\"", faults);
+        let inline = table.take("inline");
+        table.finish(faults);
+        let text = inline?.text("inline = \"#cloud-config\\n\"", faults)?;
+        return Some(Source::Inline(text.to_owned()));
     }
-    let mut table =
-        node.table(if key == "user_data" { "`user_data`" } else { "`network_config`" }, EXAMPLE, faults)?;
-    let (path, inline) = (table.take("path"), table.take("inline"));
-    table.finish(faults);
-    match (path, inline) {
-        (Some(path), None) => read_path(&path, "path", EXAMPLE, base, faults).map(Source::Path),
-        (None, Some(inline)) => {
-            let text = inline.text("inline = \"#cloud-config\\n\"", faults)?;
-            Some(Source::Inline(text.to_owned()))
-        }
-        _ => {
-            faults.push(&node.at, &Rule::SourceShape { key });
-            None
-        }
+    let text = node.text(EXAMPLE, faults)?;
+    if text.starts_with('#') || text.contains('\n') {
+        faults.push(&node.at, &Rule::InlineAsPath { key });
+        return None;
     }
+    read_path(node, key, EXAMPLE, base, faults).map(Source::Path)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{At, Faults};
-use super::rule::Rule;
+use super::rule::{Rule, shown};
 
 /// A table being read.
 pub(super) struct TableReader<'t> {
@@ -77,14 +77,15 @@ impl<'t> TableReader<'t> {
 impl At {
     /// The place of something inside the thing at this place.
     fn below<T>(&self, key: &str, inner: &Spanned<T>) -> Self {
-        let key = if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) };
+        // Shortened: a key is a person's text, and its table's many faults would each copy it.
+        let key = shown(key);
+        let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
         Self { key, span: inner.span().into() }
     }
 
-    /// The last part of the key, without an index.
+    /// The last part of the key.
     fn last_key(&self) -> String {
-        let last = self.key.rsplit('.').next().unwrap_or_default();
-        last.split('[').next().unwrap_or_default().to_owned()
+        self.key.rsplit('.').next().unwrap_or_default().to_owned()
     }
 }
 
@@ -177,6 +178,11 @@ impl<'t> Node<'t> {
             at: At { key: format!("{}[{index}]", self.at.key), span: value.span().into() },
         };
         Some(array.iter().enumerate().map(element).collect())
+    }
+
+    /// The number that stands there, as it is written; none where something else does.
+    pub(super) fn written_integer(&self) -> Option<String> {
+        self.value.as_integer().map(ToString::to_string)
     }
 
     pub(super) fn is_table(&self) -> bool {

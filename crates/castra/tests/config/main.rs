@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up shall fail where it stands")]
 
+mod faults;
+mod properties;
 mod resolve;
+mod schema;
 
 use std::path::Path;
 
