@@ -1,4 +1,4 @@
-//! What several crates' tests on real guests share: the tiny guest's image, built once.
+//! What several crates' tests on real guests share: the guests' images, built once.
 //!
 //! Never does: anything a release needs. Its functions panic where they fail, as tests do.
 //! Tests: the tests that use it.
@@ -25,13 +25,37 @@ const BUILD_BOUND: Duration = Duration::from_secs(600);
 /// # Panics
 /// Where it cannot be built; the message says what the host lacks.
 pub fn tiny_image() -> PathBuf {
+    image(Recipe::Tiny)
+}
+
+/// The image of the Debian guest, as [`tiny_image`] is. It takes a minute and a half to build.
+///
+/// # Panics
+/// Where it cannot be built; the message says what the host lacks.
+pub fn debian_image() -> PathBuf {
+    image(Recipe::Debian)
+}
+
+fn image(recipe: Recipe) -> PathBuf {
     let cache = target_dir().join("castra-test");
-    let image = cache.join(format!("tiny-{}.qcow2", digest_of(Path::new(BUILDER))));
-    let _lock = FileLock::acquire(&cache.join("tiny.lock"), BUILD_BOUND).expect("the image's lock");
+    let image = cache.join(format!("{recipe}-{}.qcow2", digest_of(Path::new(BUILDER))));
+    let _lock =
+        FileLock::acquire(&cache.join(format!("{recipe}.lock")), BUILD_BOUND).expect("the image's lock");
     if !image.exists() {
-        guest::build(Recipe::Tiny, &image, &mut |_| {}).expect("the tiny image can be built here");
+        remove_outdated(&cache, recipe);
+        guest::build(recipe, &image, &mut |_| {}).expect("the image can be built here");
     }
     image
+}
+
+/// Removes what earlier versions of the builder made of `recipe`.
+fn remove_outdated(cache: &Path, recipe: Recipe) {
+    let prefix = format!("{recipe}-");
+    for entry in fs::read_dir(cache).expect("the lock made the directory").flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_file(entry.path()).expect("an outdated image can be removed");
+        }
+    }
 }
 
 /// The directory Cargo builds in, from the place of the running test: `<target>/debug/deps/test`.

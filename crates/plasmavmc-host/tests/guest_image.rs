@@ -1,4 +1,4 @@
-//! The tiny guest, built from real packages and booted by real QEMU without acceleration.
+//! The guest images, built from real packages and booted by real QEMU without acceleration.
 //!
 //! QEMU is driven here as plainly as can be, so that a fault in Castra's own backend is not taken
 //! for one of the image.
@@ -7,21 +7,24 @@ mod qemu;
 
 use std::fs;
 use std::io::{self, Cursor, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use castra_testkit::tiny_image;
-use plasmavmc_host::exec;
+use castra_testkit::{debian_image, tiny_image};
 use plasmavmc_host::guest::{self, BuildStep, Recipe};
+use plasmavmc_host::{HostError, exec};
 use qemu::{Firmware, Guest};
+use tempfile::TempDir;
 
 /// Time from launch to the SSH banner: some 5 s on a quiet machine, 10 s by UEFI.
 const BOOT_BOUND: Duration = Duration::from_secs(90);
 /// Time from the power button to the end of QEMU: some 0.2 s on a quiet machine.
 const POWEROFF_BOUND: Duration = Duration::from_secs(20);
-/// Time for one command over SSH.
-const SSH_BOUND: Duration = Duration::from_secs(30);
+/// Time for Debian to boot, to settle or to shut down: some 60 s to the banner.
+const DEBIAN_BOOT_BOUND: Duration = Duration::from_secs(300);
+/// Time for one command over SSH; one of them waits for all of cloud-init.
+const SSH_BOUND: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_bios_boots_the_tiny_guest_to_ssh_and_the_power_button_ends_it() {
@@ -47,19 +50,12 @@ fn boots_and_powers_off(firmware: Firmware) {
 
 #[test]
 fn a_seed_names_the_guest_lets_its_key_in_and_can_disable_the_power_button() {
-    let dir = tempfile::tempdir().unwrap();
-    let key = new_key(dir.path());
-    let public = fs::read_to_string(key.with_extension("pub")).unwrap();
-    let meta_data = "instance-id: i-1\nlocal-hostname: \"web-1\"\ncastra-powerdown: ignore\n";
-    let user_data = format!("#cloud-config\nssh_authorized_keys:\n  - {public}\n");
-    let seed = dir.path().join("seed.img");
-    fs::write(&seed, seed_volume(&[("meta-data", meta_data), ("user-data", &user_data)]).unwrap()).unwrap();
-
-    let mut guest = Guest::launch(&tiny_image(), Firmware::Bios, Some(&seed));
+    let login = Login::new("local-hostname: \"web-1\"\ncastra-powerdown: ignore\n");
+    let mut guest = Guest::launch(&tiny_image(), Firmware::Bios, Some(&login.seed));
     guest.wait_for_banner(BOOT_BOUND);
     guest.wait_for_serial("castra-guest: ready", BOOT_BOUND);
     let port = guest.ssh_port();
-    let ssh = |script: &str| ssh(&key, port, script);
+    let ssh = |script: &str| login.ssh("root", port, script).expect("a key of the seed lets in");
     assert_eq!(ssh("hostname"), "web-1\n");
     assert_eq!(ssh("mount /dev/vda1 /mnt && echo kept >/mnt/note && cat /mnt/note && umount /mnt"), "kept\n");
 
@@ -72,6 +68,24 @@ fn a_seed_names_the_guest_lets_its_key_in_and_can_disable_the_power_button() {
 
     ssh("poweroff");
     guest.wait_for_exit(POWEROFF_BOUND);
+}
+
+#[test]
+fn a_bios_boots_debian_and_cloud_init_takes_the_seed() {
+    let login = Login::new("local-hostname: deb-1\n");
+    let mut guest = Guest::launch(&debian_image(), Firmware::Bios, Some(&login.seed));
+    guest.wait_for_banner(DEBIAN_BOOT_BOUND);
+    let port = guest.ssh_port();
+    // The server greets before cloud-init lets everyone in.
+    let script = "cloud-init status --wait >/dev/null; sudo -n sh -c 'hostname; cloud-init status; df --output=target /boot/efi | tail -n 1'";
+    let mut answer = None;
+    guest.poll(DEBIAN_BOOT_BOUND, "login", |_| {
+        answer = login.ssh("debian", port, script).ok();
+        answer.is_some()
+    });
+    assert_eq!(answer.as_deref(), Some("deb-1\nstatus: done\n/boot/efi\n"));
+    guest.press_power_button();
+    guest.wait_for_exit(DEBIAN_BOOT_BOUND);
 }
 
 #[test]
@@ -122,20 +136,36 @@ fn seed_volume(files: &[(&str, &str)]) -> io::Result<Vec<u8>> {
     Ok(volume.into_inner())
 }
 
-/// A new SSH key in `dir`.
-fn new_key(dir: &Path) -> std::path::PathBuf {
-    let key = dir.join("key");
-    let mut command = Command::new("ssh-keygen");
-    command.args(["-q", "-t", "ed25519", "-N", "", "-C", "test@host", "-f"]).arg(&key);
-    exec::run(command, SSH_BOUND).expect("`ssh-keygen` works: `sudo apt-get install openssh-client`");
-    key
+/// A new SSH key, and a seed that lets it in.
+struct Login {
+    _dir: TempDir,
+    key: PathBuf,
+    seed: PathBuf,
 }
 
-/// What `script` prints when run as root over SSH.
-fn ssh(key: &Path, port: u16, script: &str) -> String {
-    let mut command = Command::new("ssh");
-    command.arg("-i").arg(key).args(["-p", &port.to_string(), "-F", "none", "-o", "BatchMode=yes"]);
-    command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
-    command.args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20", "root@127.0.0.1", script]);
-    exec::run(command, SSH_BOUND).expect("the command succeeds over ssh").text().into_owned()
+impl Login {
+    /// A seed with `meta_data` beside the key.
+    fn new(meta_data: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory for the key");
+        let (key, seed) = (dir.path().join("key"), dir.path().join("seed.img"));
+        let mut command = Command::new("ssh-keygen");
+        command.args(["-q", "-t", "ed25519", "-N", "", "-C", "test@host", "-f"]).arg(&key);
+        exec::run(command, SSH_BOUND).expect("`ssh-keygen` works: `sudo apt-get install openssh-client`");
+        let public = fs::read_to_string(key.with_extension("pub")).expect("the key has a public half");
+        let meta_data = format!("instance-id: i-1\n{meta_data}");
+        let user_data = format!("#cloud-config\nssh_authorized_keys:\n  - {public}\n");
+        let volume = seed_volume(&[("meta-data", &meta_data), ("user-data", &user_data)]);
+        fs::write(&seed, volume.expect("a seed fits its volume")).expect("the seed can be written");
+        Self { _dir: dir, key, seed }
+    }
+
+    /// What `script` prints when run by `user` over SSH.
+    fn ssh(&self, user: &str, port: u16, script: &str) -> Result<String, HostError> {
+        let mut command = Command::new("ssh");
+        command.arg("-i").arg(&self.key).args(["-p", &port.to_string(), "-F", "none", "-o", "BatchMode=yes"]);
+        command.args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
+        command.args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20"]);
+        command.args([&format!("{user}@127.0.0.1"), script]);
+        exec::run(command, SSH_BOUND).map(|output| output.text().into_owned())
+    }
 }

@@ -44,6 +44,20 @@ impl Disk {
         Ok(Self { path, partitions: vec![boot] })
     }
 
+    /// The disk's file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a partition of `size` bytes, a multiple of 1 MiB, after the others; tells its offset.
+    pub(super) fn add_partition(&mut self, kind: PartitionType, size: u64) -> Result<u64, HostError> {
+        let offset = self.partitions.last().map_or(FIRST_OFFSET, |last| last.offset + last.size);
+        let file = File::options().write(true).open(&self.path).context("open", &self.path)?;
+        file.set_len(offset + size).context("resize", &self.path)?;
+        self.partitions.push(Partition { kind, offset, size });
+        Ok(offset)
+    }
+
     /// Makes the disk bootable: syslinux in the first partition, its boot code and the partition
     /// table in the first sector.
     pub(super) fn make_bootable(&self, packages: &Unpacked, signature: u32) -> Result<(), BuildError> {
@@ -73,7 +87,10 @@ impl Disk {
     pub(super) fn publish(self, out: &Path) -> Result<Built, HostError> {
         let file = publish::temporary(out)?;
         let mut command = QEMU_IMG.command()?;
-        command.args(["convert", "-f", "raw", "-O", "qcow2", "-c"]).arg(&self.path).arg(file.path());
+        // Zstandard packs a whole system in a fifth of the time deflate takes, at the same size; QEMU
+        // reads it since 5.1.
+        command.args(["convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd"]);
+        command.arg(&self.path).arg(file.path());
         exec::run(command, CONVERT_BOUND)?;
         publish::persist(file, out)?;
         let size = fs::metadata(out).context("read", out)?.len();
@@ -111,11 +128,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut boot = vec![0; 8 << 20];
         boot[5 << 20] = 7;
-        let disk = Disk::create(dir.path().join("disk.raw"), &boot).unwrap();
-        let meta = fs::metadata(&disk.path).unwrap();
-        assert_eq!(meta.len(), 9 << 20);
+        let mut disk = Disk::create(dir.path().join("disk.raw"), &boot).unwrap();
+        assert_eq!(disk.add_partition(PartitionType::Linux, 4 << 20).unwrap(), 9 << 20);
+        let meta = fs::metadata(disk.path()).unwrap();
+        assert_eq!(meta.len(), 13 << 20);
         assert!(meta.blocks() * 512 < 1 << 20, "{} blocks", meta.blocks());
-        let bytes = fs::read(&disk.path).unwrap();
+        let bytes = fs::read(disk.path()).unwrap();
         assert!(bytes[1 << 20..9 << 20] == boot, "the partition differs");
     }
 }

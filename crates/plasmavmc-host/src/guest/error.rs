@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use plasmavmc_types::{ErrorKind, Explain};
 
-use super::Recipe;
 use super::cpio::CpioError;
 use super::elf::ElfError;
 use super::partition::TableError;
+use super::{Recipe, debian};
 use crate::HostError;
 use crate::exec::Program;
 
@@ -40,6 +40,16 @@ pub enum BuildError {
         programs: Vec<Program>,
         /// Whether apt knows of the packages.
         lists: PackageLists,
+    },
+    /// A user without root needs a range of user ids of their own to unpack a system.
+    #[error("the image `{recipe}` needs root, or a range of subordinate user ids for `{user}`")]
+    NoUserRange {
+        /// What was to be built.
+        recipe: Recipe,
+        /// The user.
+        user: String,
+        /// The first id that nobody has.
+        free: u32,
     },
     /// A package does not hold what it did in every release that was tried.
     #[error("no {what} in the packages of `{package}`")]
@@ -116,7 +126,10 @@ fn install_command(programs: &[Program]) -> String {
 impl Explain for BuildError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotDebian { .. } | Self::Architecture { .. } | Self::Lacking { .. } => ErrorKind::Preflight,
+            Self::NotDebian { .. }
+            | Self::Architecture { .. }
+            | Self::Lacking { .. }
+            | Self::NoUserRange { .. } => ErrorKind::Preflight,
             Self::Content { .. }
             | Self::Elf { .. }
             | Self::ModuleCycle { .. }
@@ -138,6 +151,13 @@ impl Explain for BuildError {
                 let install = (!programs.is_empty()).then(|| format!("install what is missing: `{}`", install_command(programs)));
                 update.into_iter().chain(install).collect()
             }
+            Self::NoUserRange { user, free, .. } => {
+                let range = format!("{free}-{}", free.saturating_add(debian::RANGE - 1));
+                vec![
+                    format!("give `{user}` one: `sudo usermod --add-subuids {range} --add-subgids {range} {user}`"),
+                    "or run the same command as root".to_owned(),
+                ]
+            }
             Self::Host(HostError::CommandFailed { command, .. }) if command.starts_with("apt-get download") => {
                 vec!["see that the package mirror answers, and renew apt's lists: `sudo apt-get update`".to_owned()]
             }
@@ -150,6 +170,13 @@ impl Explain for BuildError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_told_the_command_that_gives_them_ids_nobody_has() {
+        let error = BuildError::NoUserRange { recipe: Recipe::Debian, user: "me".to_owned(), free: 165_536 };
+        let command = "`sudo usermod --add-subuids 165536-231071 --add-subgids 165536-231071 me`";
+        assert_eq!(error.hints()[0], format!("give `me` one: {command}"));
+    }
 
     #[test]
     fn everything_that_is_missing_is_told_at_once_with_the_commands_that_install_it() {

@@ -16,6 +16,8 @@ const BOOT_CODE: usize = 440;
 pub(super) enum PartitionType {
     /// 0xEF: the FAT partition UEFI boots from.
     EfiSystem,
+    /// 0x83: a Linux file system.
+    Linux,
 }
 
 /// A partition; the first of a table is the one a BIOS boots.
@@ -91,6 +93,7 @@ fn row(partition: &Partition, active: bool) -> Result<[u8; 16], TableError> {
     row[1..4].copy_from_slice(&[0xfe, 0xff, 0xff]);
     row[4] = match kind {
         PartitionType::EfiSystem => 0xef,
+        PartitionType::Linux => 0x83,
     };
     row[5..8].copy_from_slice(&[0xfe, 0xff, 0xff]);
     row[8..12].copy_from_slice(&start.to_le_bytes());
@@ -107,11 +110,11 @@ mod tests {
 
     #[test]
     fn the_table_is_laid_out_as_firmware_reads_it() {
-        let root = Partition { kind: PartitionType::EfiSystem, offset: 65 << 20, size: 1 << 30 };
+        let root = Partition { kind: PartitionType::Linux, offset: 65 << 20, size: 1 << 30 };
         let sector = master_boot_record(&[0xfa; 440], 0x0102_0304, &[BOOT, root]).unwrap();
         assert_eq!(sector[439..446], [0xfa, 4, 3, 2, 1, 0, 0]);
         let first = [0x80, 0xfe, 0xff, 0xff, 0xef, 0xfe, 0xff, 0xff, 0, 8, 0, 0, 0, 0, 2, 0];
-        let second = [0, 0xfe, 0xff, 0xff, 0xef, 0xfe, 0xff, 0xff, 0, 8, 2, 0, 0, 0, 32, 0];
+        let second = [0, 0xfe, 0xff, 0xff, 0x83, 0xfe, 0xff, 0xff, 0, 8, 2, 0, 0, 0, 32, 0];
         assert_eq!(sector[446..462], first);
         assert_eq!(sector[462..478], second);
         assert_eq!(sector[478..], [[0; 32].as_slice(), &[0x55, 0xaa]].concat());

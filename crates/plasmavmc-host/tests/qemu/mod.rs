@@ -41,7 +41,7 @@ impl Guest {
         let mut qemu = Command::new("qemu-system-x86_64");
         // The host's clock would make a slow machine's guest miss its timers; one thread is enough.
         qemu.args(["-machine", "q35", "-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none"]);
-        qemu.args(["-m", "256", "-device", "virtio-rng-pci"]).current_dir(&dir);
+        qemu.args(["-m", "512", "-device", "virtio-rng-pci"]).current_dir(&dir);
         qemu.args(["-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22"]);
         qemu.args(["-device", "virtio-net-pci,netdev=net0"]);
         qemu.args(["-qmp", "unix:qmp,server=on,wait=off"]);
