@@ -39,19 +39,19 @@ pub struct KvmConfig {
 }
 
 /// QEMU, with KVM, HVF or TCG as its accelerator.
-pub struct KvmBackend {
+pub struct KvmBackend<'s> {
     pub(crate) config: KvmConfig,
-    pub(crate) sink: Arc<dyn EventSink + Send + Sync>,
+    pub(crate) sink: Arc<dyn EventSink + Send + Sync + 's>,
     /// QEMUs this process has started: where it lives on, it has to reap them.
     pub(crate) children: Mutex<Vec<Child>>,
 }
 
-impl KvmBackend {
+impl<'s> KvmBackend<'s> {
     /// The backend's name.
     pub const NAME: BackendName = BackendName::new("kvm");
 
     /// A backend for the VMs of one workspace. Events of its launches go to `sink`.
-    pub fn new(config: KvmConfig, sink: Arc<dyn EventSink + Send + Sync>) -> Self {
+    pub fn new(config: KvmConfig, sink: Arc<dyn EventSink + Send + Sync + 's>) -> Self {
         Self { config, sink, children: Mutex::default() }
     }
 
@@ -97,7 +97,7 @@ impl KvmBackend {
 }
 
 #[async_trait]
-impl Observe for KvmBackend {
+impl Observe for KvmBackend<'_> {
     fn name(&self) -> BackendName {
         Self::NAME
     }
@@ -131,7 +131,7 @@ impl Observe for KvmBackend {
 }
 
 #[async_trait]
-impl HypervisorBackend for KvmBackend {
+impl HypervisorBackend for KvmBackend<'_> {
     async fn create_vm(&self, spec: &VmSpec) -> Result<VmHandle, Error> {
         self.create(spec)
     }

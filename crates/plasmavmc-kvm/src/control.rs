@@ -25,7 +25,7 @@ struct Session {
     state: VmState,
 }
 
-impl KvmBackend {
+impl KvmBackend<'_> {
     /// Freezes the guest.
     pub(crate) fn pause(&self, vm: &VmName) -> Result<(), Error> {
         self.control(vm, "paused", "pause", |session| match session.state {

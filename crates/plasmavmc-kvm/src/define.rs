@@ -13,7 +13,7 @@ use crate::{argv, fault, firmware};
 /// How long a VM's lock is waited for; another command holds it for a write or two.
 const LOCK_BOUND: Duration = Duration::from_secs(5);
 
-impl KvmBackend {
+impl KvmBackend<'_> {
     /// Writes a VM's definition. A live VM keeps the one it has.
     pub(crate) fn create(&self, spec: &VmSpec) -> Result<VmHandle, Error> {
         let vm = &spec.name;

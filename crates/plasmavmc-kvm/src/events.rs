@@ -25,7 +25,7 @@ use crate::qmp::Codec;
 use crate::record::Record;
 use crate::{fault, journal, status};
 
-impl KvmBackend {
+impl KvmBackend<'_> {
     /// Subscribes to a live VM.
     pub(crate) fn subscribe(&self, vm: &VmName) -> Result<Box<dyn VmEvents>, Error> {
         let (_, Some(live)) = self.find(vm)? else {

@@ -23,7 +23,7 @@ use crate::{fault, journal, log};
 /// How long QEMU may take to tell its state; it takes less than a millisecond.
 const QMP_BOUND: Duration = Duration::from_millis(150);
 
-impl KvmBackend {
+impl KvmBackend<'_> {
     /// What a VM is now.
     pub(crate) fn status(&self, vm: &VmName) -> Result<VmStatus, Error> {
         let (record, live) = self.find(vm)?;

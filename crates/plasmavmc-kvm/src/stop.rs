@@ -22,7 +22,7 @@ use crate::record::Record;
 /// whoever else holds it is starting the VM anew.
 const LOCK_BOUND: Duration = Duration::from_millis(500);
 
-impl KvmBackend {
+impl KvmBackend<'_> {
     /// Asks a VM to end in that way.
     pub(crate) fn stop(&self, vm: &VmName, method: StopMethod) -> Result<(), Error> {
         let (record, Some(live)) = self.find(vm)? else { return self.settle(vm).map(drop) };

@@ -35,7 +35,7 @@ impl EventSink for Ignored {
     fn emit(&self, _vm: Option<&VmName>, _kind: EventKind) {}
 }
 
-fn backend(root: &Path) -> KvmBackend {
+fn backend(root: &Path) -> KvmBackend<'static> {
     let qemu = Program::new("qemu-system-x86_64", "qemu-system-x86").find().expect("QEMU is installed");
     let config = KvmConfig { layout: Layout::new(root), qemu, accelerators: Vec::new() };
     KvmBackend::new(config, Arc::new(Ignored))
@@ -60,7 +60,7 @@ fn victim(root: &Path, task: &str) -> ExitCode {
 /// The status of a victim whose task failed; a panic's is 101.
 const FAILED: u8 = 3;
 
-fn kill(backend: &KvmBackend, vm: &VmHandle) -> Result<(), Error> {
+fn kill(backend: &KvmBackend<'_>, vm: &VmHandle) -> Result<(), Error> {
     block_on(backend.stop_vm(vm, StopMethod::Kill))?;
     let reason = block_on(backend.wait_stopped(vm, PATIENCE))?;
     assert!(reason.is_some(), "it did not stop");
@@ -138,7 +138,7 @@ fn a_crash_loses_nothing(name: &str) {
     assert_eq!(dir.processes().len(), 0, "{name}");
 }
 
-fn end(backend: &KvmBackend, vm: &VmHandle, layout: &Layout) {
+fn end(backend: &KvmBackend<'_>, vm: &VmHandle, layout: &Layout) {
     block_on(backend.stop_vm(vm, StopMethod::Kill)).expect("stop_vm");
     let reason = block_on(backend.wait_stopped(vm, PATIENCE)).expect("wait_stopped");
     assert_eq!(reason, Some(StopReason::Killed));

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{HostError, IoContext};
 
 /// A process, once and for all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessIdentity {
     /// Its process id, at least 1.
     pub pid: u32,

@@ -53,6 +53,19 @@ impl Process {
         Ok(process.filter(|process| process.identity == identity))
     }
 
+    /// This process itself.
+    ///
+    /// # Errors
+    /// [`HostError::Io`] where the system cannot be asked.
+    pub fn of_this_process() -> Result<Self, HostError> {
+        let missing = || HostError::Io {
+            action: "find this process in",
+            path: "/proc".into(),
+            source: std::io::ErrorKind::NotFound.into(),
+        };
+        Self::of_pid(std::process::id())?.ok_or_else(missing)
+    }
+
     /// The process that has this pid now; none where there is none.
     ///
     /// # Errors

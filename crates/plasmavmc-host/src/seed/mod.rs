@@ -63,6 +63,11 @@ impl InstanceId {
     pub fn generate() -> Self {
         Self(Uuid::new_v4())
     }
+
+    /// The id of a guest that has a UUID already.
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
 }
 
 impl fmt::Display for InstanceId {

@@ -50,7 +50,7 @@ enum Outcome {
     Silent,
 }
 
-impl KvmBackend {
+impl KvmBackend<'_> {
     /// Launches QEMU with that accelerator and waits until the guest runs.
     pub(super) fn attempt(
         &self,

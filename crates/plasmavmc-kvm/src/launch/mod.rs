@@ -34,7 +34,7 @@ const OTHER_START_BOUND: Duration = Duration::from_secs(90);
 /// Time between two looks at a start that someone else is in the middle of.
 const POLL: Duration = Duration::from_millis(20);
 
-impl KvmBackend {
+impl KvmBackend<'_> {
     /// Starts a VM; one that lives is left alone.
     pub(crate) fn start(&self, vm: &VmName) -> Result<VmStatus, Error> {
         let begun = Instant::now();

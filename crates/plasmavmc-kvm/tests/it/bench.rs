@@ -40,7 +40,7 @@ pub(crate) struct Bench {
     dir: tempfile::TempDir,
     config: KvmConfig,
     pub(crate) events: Arc<Events>,
-    pub(crate) backend: KvmBackend,
+    pub(crate) backend: KvmBackend<'static>,
 }
 
 impl Bench {
@@ -66,7 +66,7 @@ impl Bench {
     }
 
     /// Another backend on the same workspace, as another command would have.
-    pub(crate) fn another(&self) -> KvmBackend {
+    pub(crate) fn another(&self) -> KvmBackend<'static> {
         KvmBackend::new(self.config.clone(), Arc::<Events>::clone(&self.events))
     }
 
