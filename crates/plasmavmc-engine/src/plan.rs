@@ -7,6 +7,7 @@
 use std::fmt;
 
 use plasmavmc_types::{Persistence, VmName, VmState};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{Admission, Refusal, Request, admit};
@@ -52,7 +53,7 @@ pub enum OverlayState {
 }
 
 /// One step of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
     /// Leave a VM alone that is up already, apart from waiting for its guest.
@@ -77,16 +78,17 @@ pub enum Step {
 }
 
 /// The steps for one VM, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VmPlan {
     /// The VM.
+    #[schemars(with = "String")]
     pub vm: VmName,
     /// What to do.
     pub steps: Vec<Step>,
 }
 
 /// The steps for every VM. VMs are independent and may be driven in parallel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Plan {
     /// One entry a VM, in the order of the config.
     pub vms: Vec<VmPlan>,

@@ -14,7 +14,7 @@
 //!   metadata/uefi/<vm>.fd                    the UEFI variables
 //!   metadata/journals/<vm>.jsonl             what QEMU reported of the current or last run
 //!   metadata/qemu.json                       what the installed QEMU offers
-//!   metadata/locks/<vm>.lock  <vm>.live  workspace.lock
+//!   metadata/locks/<vm>.lock  <vm>.live  <vm>.console  workspace.lock
 //! ```
 //!
 //! Pure: joins paths, touches nothing. Tests: below.
@@ -173,6 +173,11 @@ impl Layout {
         self.locks().join(format!("{vm}.lock"))
     }
 
+    /// Held by the command that has a VM's serial console.
+    pub fn console_lock(&self, vm: &VmName) -> PathBuf {
+        self.locks().join(format!("{vm}.console"))
+    }
+
     /// Inherited by the VM's process and held for as long as it lives.
     pub fn live_lock(&self, vm: &VmName) -> PathBuf {
         self.locks().join(format!("{vm}.live"))
@@ -201,6 +206,7 @@ mod tests {
             layout.journal(&vm),
             layout.vm_lock(&vm),
             layout.live_lock(&vm),
+            layout.console_lock(&vm),
         ];
         paths.sort();
         assert!(paths.windows(2).all(|pair| pair[0] != pair[1]));

@@ -48,8 +48,20 @@ pub struct Report {
     /// The faults of a configuration file, where it was one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRecord>,
+    /// The failures of single VMs, where several failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<VmReport>,
     #[serde(skip)]
     rendered_faults: String,
+}
+
+/// The failure of one VM among several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VmReport {
+    /// The VM.
+    pub vm: String,
+    /// Its failure.
+    pub error: Report,
 }
 
 /// One fault of a file, as `--json` tells it.
@@ -86,6 +98,7 @@ impl Report {
             causes: causes.map(ToString::to_string).collect(),
             hints: error.hints(),
             faults: Vec::new(),
+            failures: Vec::new(),
             rendered_faults: String::new(),
         }
     }
@@ -99,10 +112,20 @@ impl Report {
         self
     }
 
+    /// Adds the failure of one VM among several. It is shown above the message, with its own hints;
+    /// the report keeps none of its own, for it would only repeat one of them.
+    #[must_use]
+    pub fn with_failure(mut self, vm: &str, error: Self) -> Self {
+        self.hints.clear();
+        self.failures.push(VmReport { vm: vm.to_owned(), error });
+        self
+    }
+
     /// The report as people read it, with styles.
     pub fn to_text(&self) -> String {
-        let mut text = self.rendered_faults.clone();
-        if !text.is_empty() {
+        let failures = self.failures.iter().map(|failure| failure.error.to_text() + "\n");
+        let mut text = failures.collect::<String>() + &self.rendered_faults;
+        if !self.rendered_faults.is_empty() {
             text.push('\n');
         }
         text.push_str(&format!("{} {}\n", styled(style::ERROR, "error:"), block(&self.message, 7)));
@@ -234,6 +257,18 @@ mod tests {
         let code = Report::of(&sample()).show(OutputFormat::Json, &out, &Stderr::new(ColorMode::Never));
         assert_eq!(code, 7);
         insta::assert_snapshot!(shared.text(), @r#"{"error":{"kind":"launch","message":"could not start VM `web`","causes":["QEMU said:\nline one\n\u001b]0;line two\n","address in use"],"hints":["`castra ports` shows who holds each port","`castra logs web` shows more"]}}"#);
+    }
+
+    #[test]
+    fn several_failures_are_shown_one_by_one_and_each_hint_once() {
+        let report = Report::of(&sample())
+            .with_failure("web", Report::of(&sample()))
+            .with_failure("db", Report::of(&sample()));
+        assert_eq!(plain(&report.to_text()).matches("hint: `castra ports`").count(), 2);
+        assert!(report.hints.is_empty());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["failures"][1]["vm"], "db");
+        assert_eq!(json["failures"][1]["error"]["kind"], "launch");
     }
 
     #[test]

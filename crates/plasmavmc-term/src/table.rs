@@ -3,6 +3,7 @@
 //! Into a pipe a table is as wide as it is, so that no value is ever broken where a program reads
 //! it. Tests: below, as snapshots.
 
+use anstyle::Style;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement};
 
@@ -43,6 +44,8 @@ impl Column {
 pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
+    /// The styles of cells: row, column, style.
+    styles: Vec<(usize, usize, Style)>,
 }
 
 /// Spaces between two columns.
@@ -51,7 +54,7 @@ const GAP: u16 = 2;
 impl Table {
     /// A table without rows.
     pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
-        Self { columns: columns.into_iter().collect(), rows: Vec::new() }
+        Self { columns: columns.into_iter().collect(), rows: Vec::new(), styles: Vec::new() }
     }
 
     /// Adds a row: one cell per column, in their order; missing ones are empty. An empty cell is
@@ -65,6 +68,18 @@ impl Table {
         }
         self.rows.push(cells);
         self
+    }
+
+    /// Adds a row with the cell of one column in a style. Only helps to find it: a cell the table
+    /// cannot keep on one line is left plain.
+    pub fn styled_row<S: Into<String>>(
+        &mut self,
+        cells: impl IntoIterator<Item = S>,
+        column: usize,
+        style: Style,
+    ) -> &mut Self {
+        self.styles.push((self.rows.len(), column, style));
+        self.row(cells)
     }
 
     /// Whether it has no rows.
@@ -93,13 +108,48 @@ impl Table {
                 Align::Right => CellAlignment::Right,
             });
         }
+        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
         let mut text = String::new();
-        for (number, line) in table.lines().enumerate() {
-            let line = line.trim_end();
-            text.push_str(&if number == 0 { styled(style::BOLD, line) } else { line.to_owned() });
+        let mut styles = self.styles.iter().peekable();
+        for (number, line) in lines.iter().enumerate() {
+            let shown = match styles.peek() {
+                _ if number == 0 => styled(style::BOLD, line),
+                Some((row, column, style)) => match self.with_style(line, &lines[0], *row, *column, *style) {
+                    Some(shown) => {
+                        styles.next();
+                        shown
+                    }
+                    None => line.clone(),
+                },
+                None => line.clone(),
+            };
+            text.push_str(&shown);
             text.push('\n');
         }
         text
+    }
+
+    /// The line with one cell styled; none where it is not the cell's line.
+    fn with_style(
+        &self,
+        line: &str,
+        headings: &str,
+        row: usize,
+        column: usize,
+        style: Style,
+    ) -> Option<String> {
+        let cell = self.rows.get(row)?.get(column)?;
+        // A column begins where its heading does.
+        let mut start = 0;
+        for heading in self.columns.iter().take(column + 1).map(|column| column.heading) {
+            start += headings.get(start..)?.find(heading)?;
+        }
+        let (before, rest) = line.split_at_checked(start)?;
+        let after = rest.strip_prefix(cell.as_str())?;
+        // Of rows that look alike so far, the first is meant: cells before it have to be the row's.
+        before
+            .starts_with(self.rows[row].first()?.as_str())
+            .then(|| format!("{before}{}{after}", styled(style, cell)))
     }
 }
 
@@ -139,6 +189,22 @@ mod tests {
                              127.0.0.1:2222 -> 22/tcp
         db-0  stopped     -  \u{1b}[2J
         ");
+    }
+
+    #[test]
+    fn a_style_touches_its_cell_and_moves_nothing() {
+        let styled = |state: &str| {
+            let mut table = Table::new([Column::text("VM"), Column::text("STATE"), Column::text("X")]);
+            table.row(["a", "running", ""]);
+            table.styled_row(["running", state, "running"], 1, style::GOOD);
+            table.row(["b", "running", ""]);
+            table.render(Width::Unlimited)
+        };
+        let text = styled("running");
+        let line = text.lines().nth(2).unwrap();
+        assert_eq!(line, format!("running  {}  running", crate::styled(style::GOOD, "running")));
+        assert_eq!(text.matches("\u{1b}[32m").count(), 1);
+        assert_eq!(plain(&text), plain(&styled("running")));
     }
 
     #[test]
