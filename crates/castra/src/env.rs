@@ -15,6 +15,9 @@ pub const CASTRA_HOME: &str = "CASTRA_HOME";
 /// The user's home directory; default the one in the password database.
 pub const HOME: &str = "HOME";
 
+/// The QEMU system emulator to use instead of the one in `PATH`.
+pub const CASTRA_QEMU: &str = "CASTRA_QEMU";
+
 /// The name of the directory under the home directory, and the prefix of paths that belong to the
 /// workspace.
 pub const CASTRA_DIR: &str = ".castra";

@@ -54,7 +54,7 @@ pub use error::{ConfigError, NotAFile};
 pub use fault::{Fault, Related};
 pub use position::{Position, Span};
 pub use project::{
-    BaseImage, CloudInit, Lifecycle, Persistence, Project, ProjectName, ProjectNameError, Source, VmConfig,
+    BaseImage, CloudInit, Lifecycle, Project, ProjectName, ProjectNameError, Source, VmConfig,
 };
 pub use reference::reference_markdown;
 pub use resolve::{parse, parse_bytes};

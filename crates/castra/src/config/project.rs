@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use plasmavmc_host::image::ImageName;
-use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, PortForward, VmName};
+use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence, PortForward, VmName};
 
 use crate::core::project::WorkspaceId;
 
@@ -86,16 +86,6 @@ impl fmt::Display for BaseImage {
             Self::Catalogue(name) => name.fmt(f),
         }
     }
-}
-
-/// What happens to an overlay when its VM stops.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Persistence {
-    /// It is deleted: the next start is a fresh machine.
-    #[default]
-    Disposable,
-    /// It is kept.
-    Persistent,
 }
 
 /// What cloud-init finds in a VM's seed, beside what Castra writes itself.

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use plasmavmc_types::PortForward;
+use plasmavmc_types::{Persistence, PortForward};
 
 use super::document::{
     CloudInitTable, Document, ForwardTable, InlineTable, KeysTable, LifecycleTable, ProjectTable,
@@ -13,7 +13,7 @@ use super::document::{
 };
 use super::fault::Fault;
 use super::limits::VERSION;
-use super::project::{Persistence, Project, Source, VmConfig};
+use super::project::{Project, Source, VmConfig};
 use super::{Environment, parse};
 use crate::env::UserDirs;
 

@@ -6,13 +6,13 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware};
+use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence};
 
 use super::fault::{Faults, Located};
 use super::forward::{self, Forward};
 use super::limits::{MAX_CPUS, MIN_MEMORY};
 use super::path::{Base, resolve_file};
-use super::project::{BaseImage, CloudInit, Persistence, Source};
+use super::project::{BaseImage, CloudInit, Source};
 use super::rule::{Rule, shown};
 use super::walk::{Node, TableReader};
 use crate::env::CASTRA_DIR;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use castra::config::{
-    BaseImage, CloudInit, Fault, Lifecycle, Persistence, Project, Source, VmConfig, from_snapshot, limits,
-    parse, parse_bytes, to_snapshot,
+    BaseImage, CloudInit, Fault, Lifecycle, Project, Source, VmConfig, from_snapshot, limits, parse,
+    parse_bytes, to_snapshot,
 };
 use castra::core::project::WorkspaceId;
-use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, PortForward, Protocol};
+use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence, PortForward, Protocol};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;

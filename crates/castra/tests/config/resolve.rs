@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use castra::config::{BaseImage, CloudInit, Lifecycle, Persistence, Project, Source, limits, parse, starter};
+use castra::config::{BaseImage, CloudInit, Lifecycle, Project, Source, limits, parse, starter};
 use castra::core::project::{WorkspaceId, config_state_root, default_projects_root, default_state_root};
-use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, PortForward, Protocol};
+use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence, PortForward, Protocol};
 
 use crate::{dirs, env};
 

@@ -1,0 +1,330 @@
+//! What an operation can fail with.
+//!
+//! Most variants hand an area's own error through, with its kind and hints; the rest are the
+//! operations' own. `Display` never repeats a source.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use plasmavmc_engine::Refusal;
+use plasmavmc_host::accelerator::NotUsable;
+use plasmavmc_host::base::BaseImageError;
+use plasmavmc_host::guest::BuildError;
+use plasmavmc_host::image::{ImageError, LockfileError, MirrorError};
+use plasmavmc_host::overlay::OverlayError;
+use plasmavmc_host::qemu::QemuError;
+use plasmavmc_host::seed::SeedError;
+use plasmavmc_host::{HostError, LockError};
+use plasmavmc_types::{ErrorKind, Explain, PortForward, StopReason, VmName};
+
+use super::preflight::Blockers;
+use super::project::WorkspaceId;
+use crate::config::ConfigError;
+
+/// A failed operation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The config cannot be found, read or understood.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file, process or program of the host failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Another command holds what is needed.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The backend failed.
+    #[error(transparent)]
+    Backend(#[from] plasmavmc_hypervisor::Error),
+    /// The VM's state contradicts the request.
+    #[error("VM `{vm}` cannot be started now")]
+    Refused {
+        /// The VM.
+        vm: VmName,
+        /// The decision.
+        #[source]
+        source: Refusal,
+    },
+    /// A catalogue image failed.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// `castra.lock` failed.
+    #[error(transparent)]
+    Lockfile(#[from] LockfileError),
+    /// An image could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A base image cannot be used.
+    #[error(transparent)]
+    BaseImage(#[from] BaseImageError),
+    /// An overlay cannot be made or used.
+    #[error(transparent)]
+    Overlay(#[from] OverlayError),
+    /// A seed cannot be made.
+    #[error("the cloud-init seed of VM `{vm}` cannot be made")]
+    Seed {
+        /// The VM.
+        vm: VmName,
+        /// Why.
+        #[source]
+        source: SeedError,
+    },
+    /// The host does not meet what the project asks.
+    #[error(transparent)]
+    Preflight(#[from] Blockers),
+    /// A port is taken.
+    #[error("VM `{vm}` cannot listen on {forward}: {holder} does")]
+    PortHeld {
+        /// The VM.
+        vm: VmName,
+        /// The forward.
+        forward: PortForward,
+        /// Who holds it, for people.
+        holder: String,
+    },
+    /// No VM of that name.
+    #[error("there is no VM `{vm}` here")]
+    UnknownVm {
+        /// The name as given.
+        vm: String,
+        /// The names there are.
+        known: Vec<VmName>,
+    },
+    /// No workspace of that id.
+    #[error("there is no workspace `{id}`")]
+    UnknownWorkspace {
+        /// The id as given.
+        id: WorkspaceId,
+    },
+    /// A guest was not up in time.
+    #[error("VM `{vm}` was started, but {waited_for} did not come within {} s", waited.as_secs())]
+    NotReady {
+        /// The VM.
+        vm: VmName,
+        /// What was waited for.
+        waited_for: &'static str,
+        /// How long.
+        waited: Duration,
+        /// The end of its serial log.
+        console: Vec<String>,
+    },
+    /// A VM stopped while its guest was waited for.
+    #[error("VM `{vm}` stopped while it was starting: {reason}")]
+    StoppedWhileStarting {
+        /// The VM.
+        vm: VmName,
+        /// Why it stopped.
+        reason: StopReason,
+        /// The end of its serial log.
+        console: Vec<String>,
+    },
+    /// A VM survived SIGKILL.
+    #[error("VM `{vm}` still lives after SIGKILL")]
+    WouldNotDie {
+        /// The VM.
+        vm: VmName,
+        /// Its process.
+        pid: Option<u32>,
+    },
+    /// A live VM is in the way.
+    #[error("VM `{vm}` of workspace `{workspace}` is live")]
+    LiveVm {
+        /// The VM.
+        vm: VmName,
+        /// Its workspace.
+        workspace: String,
+    },
+    /// A file is in the way.
+    #[error("`{}` exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A VM that does not run was to be talked to.
+    #[error("VM `{vm}` does not run")]
+    NotRunning {
+        /// The VM.
+        vm: VmName,
+    },
+    /// Another command has the VM's console.
+    #[error("the console of VM `{vm}` is in use")]
+    ConsoleTaken {
+        /// The VM.
+        vm: VmName,
+    },
+    /// The mirror variable holds no URL.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// There is no QEMU, or it does not run.
+    #[error(transparent)]
+    Qemu(#[from] QemuError),
+    /// No accelerator can run a VM as it asks.
+    #[error("VM `{vm}` cannot be run")]
+    Accelerator {
+        /// The VM.
+        vm: VmName,
+        /// Why not.
+        #[source]
+        source: NotUsable,
+    },
+    /// The catalogue has no image for this host's processor.
+    #[error("there are no images for a host of architecture `{arch}`")]
+    NoImagesForHost {
+        /// The architecture.
+        arch: &'static str,
+    },
+    /// SSH was to be waited for, and nothing leads there.
+    #[error("VM `{vm}` forwards no host port to its port 22, so nobody can tell when its SSH server is up")]
+    NoSshForward {
+        /// The VM.
+        vm: VmName,
+    },
+    /// A VM has to be named because there are several.
+    #[error("there are {} VMs here, so one has to be named", known.len())]
+    WhichVm {
+        /// The names there are.
+        known: Vec<VmName>,
+    },
+    /// Some VMs failed; the others did what was asked.
+    #[error("{} of the VMs failed: {}", failures.len(), names(failures))]
+    Vms {
+        /// Each failure.
+        failures: Vec<VmFailure>,
+    },
+}
+
+/// The failure of one VM among several.
+#[derive(Debug)]
+pub struct VmFailure {
+    /// The VM.
+    pub vm: VmName,
+    /// What went wrong.
+    pub error: Box<Error>,
+}
+
+fn names(failures: &[VmFailure]) -> String {
+    let names: Vec<_> = failures.iter().map(|failure| format!("`{}`", failure.vm)).collect();
+    names.join(", ")
+}
+
+impl Error {
+    /// Nothing where there are no failures; the failure itself where there is one; else all.
+    ///
+    /// # Errors
+    /// Whatever failed.
+    pub(crate) fn from_failures(mut failures: Vec<VmFailure>) -> Result<(), Self> {
+        match failures.len() {
+            0 => Ok(()),
+            1 => Err(*failures.remove(0).error),
+            _ => Err(Self::Vms { failures }),
+        }
+    }
+
+    /// The failures of the VMs, where this stands for several.
+    pub fn failures(&self) -> &[VmFailure] {
+        match self {
+            Self::Vms { failures } => failures,
+            _ => &[],
+        }
+    }
+
+    /// The error that knows its own kind and hints, where this hands one through.
+    fn inner(&self) -> Option<&dyn Explain> {
+        Some(match self {
+            Self::Config(error) => error,
+            Self::Host(error) => error,
+            Self::Lock(error) => error,
+            Self::Backend(error) => error,
+            Self::Refused { source, .. } => source,
+            Self::Image(error) => error,
+            Self::Build(error) => error,
+            Self::BaseImage(error) => error,
+            Self::Overlay(error) => error,
+            Self::Seed { source, .. } => source,
+            Self::Qemu(error) => error,
+            Self::Accelerator { source, .. } => source,
+            Self::Preflight(error) => error,
+            Self::Vms { failures } => return failures.first().map(|first| &*first.error as &dyn Explain),
+            _ => return None,
+        })
+    }
+}
+
+impl Explain for Error {
+    fn kind(&self) -> ErrorKind {
+        if let Some(inner) = self.inner() {
+            return inner.kind();
+        }
+        match self {
+            Self::UnknownVm { .. } | Self::UnknownWorkspace { .. } | Self::WhichVm { .. } => ErrorKind::Usage,
+            Self::PortHeld { .. }
+            | Self::LiveVm { .. }
+            | Self::ConsoleTaken { .. }
+            | Self::Exists { .. }
+            | Self::NotRunning { .. } => ErrorKind::Conflict,
+            Self::NotReady { .. } | Self::WouldNotDie { .. } => ErrorKind::Timeout,
+            Self::StoppedWhileStarting { .. } => ErrorKind::Launch,
+            _ => ErrorKind::Internal,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        if let Some(inner) = self.inner() {
+            return inner.hints();
+        }
+        match self {
+            Self::UnknownVm { known, .. } | Self::WhichVm { known } if !known.is_empty() => {
+                let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+                vec![format!("there is {}", known.join(", "))]
+            }
+            Self::UnknownVm { .. } | Self::UnknownWorkspace { .. } => {
+                vec!["`castra status` lists every workspace and its VMs".to_owned()]
+            }
+            Self::PortHeld { .. } => {
+                vec!["give the forward another `host` port in castra.toml, or stop what holds it".to_owned()]
+            }
+            Self::NotReady { vm, console, .. } => not_ready_hints(vm, console),
+            Self::StoppedWhileStarting { vm, console, .. } => stopped_hints(vm, console),
+            Self::WouldNotDie { vm, pid } => {
+                let pid = pid.map_or_else(|| "<pid>".to_owned(), |pid| pid.to_string());
+                vec![
+                    format!(
+                        "its process waits inside the kernel, mostly for a disk: `cat /proc/{pid}/stack`"
+                    ),
+                    format!("nothing of `{vm}` was deleted; run `castra down` again when it is gone"),
+                ]
+            }
+            Self::LiveVm { workspace, .. } => {
+                vec![format!("stop it first: `castra down --workspace {workspace}`")]
+            }
+            Self::Exists { .. } => vec!["`--force` replaces it".to_owned()],
+            Self::NotRunning { vm } => {
+                vec![format!("start it with `castra up`; `castra logs {vm}` shows its last run")]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn not_ready_hints(vm: &VmName, console: &[String]) -> Vec<String> {
+    let mut hints = last_words(console);
+    hints.push(format!(
+        "it still runs: `castra logs {vm} --follow` and `castra console {vm}` show what it does"
+    ));
+    hints.push("`castra up --timeout 600` waits longer, `--wait running` does not wait for SSH".to_owned());
+    hints
+}
+
+fn stopped_hints(vm: &VmName, console: &[String]) -> Vec<String> {
+    let mut hints = last_words(console);
+    hints.push(format!("`castra logs {vm}` shows all it said"));
+    hints
+}
+
+fn last_words(console: &[String]) -> Vec<String> {
+    if console.is_empty() {
+        return vec!["its serial console is empty: the image may not boot under this firmware".to_owned()];
+    }
+    vec![format!("its serial console ends with:\n    {}", console.join("\n    "))]
+}

@@ -1,0 +1,162 @@
+//! `init`: writes a castra.toml that works as it is.
+//!
+//! Never replaces a file unless told to, and never follows a symbolic link to one: the new file is
+//! written whole beside it and then takes the name, or does not. Tests: below, `tests/it/init.rs`.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use plasmavmc_host::{IoContext, publish};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::error::Error;
+use super::output::OperationOutput;
+use super::project::{WorkspaceId, default_state_root};
+use super::session::Session;
+use crate::config::{ConfigError, FILE_NAME, NotAFile, ProjectName, starter};
+use crate::env::CASTRA_DIR;
+
+/// What `init` is asked.
+#[derive(Debug, Clone, Default)]
+pub struct InitOptions {
+    /// The file to write; `castra.toml` in the current directory where none is given.
+    pub config: Option<PathBuf>,
+    /// The project's name; its directory's where none is given.
+    pub name: Option<ProjectName>,
+    /// Whether a file that is there is replaced.
+    pub replace: Replace,
+}
+
+/// Whether a file that is there is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Replace {
+    /// It stays, and nothing is written.
+    #[default]
+    No,
+    /// It is replaced.
+    Yes,
+}
+
+/// What `init` wrote, and where state will be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct InitOutcome {
+    /// The file.
+    pub config: PathBuf,
+    /// Whether it replaced another.
+    pub replaced: bool,
+    /// The project's name.
+    pub project: String,
+    /// The id of its workspace.
+    #[schemars(with = "String")]
+    pub id: WorkspaceId,
+    /// Where VMs, images and logs will be.
+    pub workspace: PathBuf,
+    /// Where they would be with `state_dir` set to `local_state_dir`.
+    pub local_workspace: PathBuf,
+    /// The `state_dir` that keeps them beside the config.
+    pub local_state_dir: String,
+}
+
+/// Writes a starter config.
+///
+/// # Errors
+/// [`Error::Exists`] where a file is there and is not to be replaced; [`Error::Config`] where a
+/// directory is; [`Error::Host`] where it cannot be written.
+pub fn init(session: &Session, options: &InitOptions) -> Result<OperationOutput<InitOutcome>, Error> {
+    let path = session.cwd.join(options.config.as_deref().unwrap_or(Path::new(FILE_NAME)));
+    let path = canonical(&path)?;
+    let directory = path.parent().unwrap_or(&path);
+    let name = options.name.clone().unwrap_or_else(|| ProjectName::of_directory(directory));
+    let there = fs::symlink_metadata(&path);
+    if there.as_ref().is_ok_and(fs::Metadata::is_dir) {
+        let holds_config = path.join(FILE_NAME).exists();
+        return Err(ConfigError::NotAFile { path, found: NotAFile::Directory { holds_config } }.into());
+    }
+    write(&path, &starter(&name), options.replace)?;
+    let value = InitOutcome {
+        replaced: there.is_ok(),
+        id: WorkspaceId::of(&path, &name),
+        workspace: default_state_root(&session.dirs, &path, &name),
+        local_workspace: directory.join(CASTRA_DIR),
+        local_state_dir: CASTRA_DIR.to_owned(),
+        project: name.to_string(),
+        config: path,
+    };
+    Ok(OperationOutput::new(value))
+}
+
+/// The path with its directory made canonical, as the workspace's id is made from it.
+fn canonical(path: &Path) -> Result<PathBuf, Error> {
+    let directory = path.parent().unwrap_or(path);
+    let found = directory.canonicalize().context("find", directory)?;
+    Ok(found.join(path.file_name().unwrap_or(FILE_NAME.as_ref())))
+}
+
+fn write(path: &Path, text: &str, replace: Replace) -> Result<(), Error> {
+    let mut file = publish::temporary(path)?;
+    file.write_all(text.as_bytes()).context("write", path)?;
+    // A project's config is shared with whoever works on it; what is private is in the workspace.
+    file.as_file().set_permissions(Permissions::from_mode(0o644)).context("set the mode of", path)?;
+    match replace {
+        Replace::Yes => Ok(publish::persist(file, path)?),
+        Replace::No if publish::persist_new(file, path)? => Ok(()),
+        Replace::No => Err(Error::Exists { path: path.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::env::UserDirs;
+
+    fn session(dir: &Path) -> Session {
+        let dirs = UserDirs::from_values(Some(dir.join("home").into()), None).unwrap();
+        Session { dirs, cwd: dir.to_owned(), qemu: None, mirror: None }
+    }
+
+    #[test]
+    fn a_file_that_is_there_stays_unless_told_otherwise() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+        fs::write(&path, "mine").unwrap();
+        let mut options = InitOptions::default();
+        let error = init(&session(dir.path()), &options).unwrap_err();
+        assert!(matches!(error, Error::Exists { .. }));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "litter is left");
+        options.replace = Replace::Yes;
+        assert!(init(&session(dir.path()), &options).unwrap().value.replaced);
+        assert!(fs::read_to_string(&path).unwrap().contains("[[vms]]"));
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_what_it_led_to_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("elsewhere"), "precious").unwrap();
+        symlink("elsewhere", dir.path().join(FILE_NAME)).unwrap();
+        symlink("nowhere", dir.path().join("dangling.toml")).unwrap();
+        let at = |config: &str, replace| InitOptions { config: Some(config.into()), name: None, replace };
+        for config in [FILE_NAME, "dangling.toml"] {
+            assert!(init(&session(dir.path()), &at(config, Replace::No)).is_err());
+        }
+        init(&session(dir.path()), &at(FILE_NAME, Replace::Yes)).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("elsewhere")).unwrap(), "precious");
+        assert!(!dir.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn a_directory_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        let options = InitOptions { config: Some("d".into()), name: None, replace: Replace::Yes };
+        assert!(matches!(
+            init(&session(dir.path()), &options),
+            Err(Error::Config(ConfigError::NotAFile { .. }))
+        ));
+    }
+}

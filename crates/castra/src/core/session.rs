@@ -1,0 +1,31 @@
+//! What the operations know of the user: read once by the face, handed to every operation.
+
+use std::path::PathBuf;
+
+use crate::env::UserDirs;
+
+/// The user and the place a command runs in. Operations read neither the environment nor the
+/// current directory themselves.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The user's directories.
+    pub dirs: UserDirs,
+    /// The directory the command runs in, absolute.
+    pub cwd: PathBuf,
+    /// The QEMU binary to use instead of the one found in `PATH`.
+    pub qemu: Option<PathBuf>,
+    /// Where images are fetched from instead of their publishers.
+    pub mirror: Option<String>,
+}
+
+impl Session {
+    /// The directory of what may be thrown away and made again.
+    pub fn cache_dir(&self) -> PathBuf {
+        self.dirs.castra_home().join("cache")
+    }
+
+    /// The directory of the images all workspaces share.
+    pub fn image_store(&self) -> PathBuf {
+        self.dirs.castra_home().join("images")
+    }
+}

@@ -1,0 +1,172 @@
+//! `status`: what every VM of the known workspaces is doing.
+//!
+//! Reads only: it is handed the reading half of the backend, creates no file, takes no lock and
+//! waits for nothing but the hypervisor's bounded answer. Tests: `tests/it/status.rs`, and the
+//! pure part below.
+
+use plasmavmc_hypervisor::{Observe, block_on};
+use plasmavmc_types::{Accelerator, StopReason, VmHandle, VmName, VmSpec, VmStatus, VmSummary};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::backend;
+use super::error::Error;
+use super::fan_out::fan_out;
+use super::operation::{in_progress, state_with};
+use super::output::{Diagnostic, OperationOutput};
+use super::project::WorkspaceId;
+use super::selection::{Target, WorkspaceSelection, targets};
+use super::session::Session;
+
+/// What `status` is asked.
+#[derive(Debug, Clone, Default)]
+pub struct StatusOptions {
+    /// Which workspaces.
+    pub selection: WorkspaceSelection,
+}
+
+/// What `status` saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StatusOutcome {
+    /// The workspaces, in the order of their ids.
+    pub workspaces: Vec<WorkspaceStatus>,
+}
+
+/// One workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WorkspaceStatus {
+    /// What `--workspace` takes.
+    #[schemars(with = "String")]
+    pub id: WorkspaceId,
+    /// The project's name.
+    pub project: String,
+    /// Where its state is.
+    pub root: std::path::PathBuf,
+    /// The config it was made from.
+    pub config: std::path::PathBuf,
+    /// Its VMs, in the order of their names.
+    pub vms: Vec<VmRow>,
+}
+
+/// One VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VmRow {
+    /// Its name.
+    #[schemars(with = "String")]
+    pub vm: VmName,
+    /// stopped, starting, running or shutting_down.
+    pub state: VmSummary,
+    /// Whether its guest is frozen; it then counts as running.
+    pub paused: bool,
+    /// Whether its hypervisor answered in time.
+    pub responsive: bool,
+    /// The process that runs it; null when stopped.
+    pub pid: Option<u32>,
+    /// Milliseconds since that process started; null when stopped.
+    pub uptime_ms: Option<u64>,
+    /// What runs its guest code; null when stopped.
+    pub accelerator: Option<Accelerator>,
+    /// Virtual processors; null where it was never started.
+    pub cpus: Option<u32>,
+    /// Guest memory; null where it was never started.
+    pub memory_bytes: Option<u64>,
+    /// The ports of the host that lead into it.
+    pub forwards: Vec<Forward>,
+    /// Why it is stopped; null when it lives or never ran.
+    pub stop_reason: Option<StopReason>,
+}
+
+/// One port forward, as the JSON output shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Forward {
+    /// The host address.
+    pub address: std::net::IpAddr,
+    /// The host port.
+    pub host: u16,
+    /// The guest port.
+    pub guest: u16,
+    /// tcp or udp.
+    pub protocol: plasmavmc_types::Protocol,
+}
+
+impl From<&plasmavmc_types::PortForward> for Forward {
+    fn from(forward: &plasmavmc_types::PortForward) -> Self {
+        Self {
+            address: forward.address,
+            host: forward.host.get(),
+            guest: forward.guest.get(),
+            protocol: forward.protocol,
+        }
+    }
+}
+
+/// Observes the VMs of the selected workspaces.
+///
+/// # Errors
+/// [`Error`] where the selection names what does not exist.
+pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOutput<StatusOutcome>, Error> {
+    let targets = targets(session, &options.selection)?;
+    let mut output = OperationOutput::new(StatusOutcome { workspaces: Vec::new() });
+    for target in &targets {
+        let backend = backend::observer(&target.layout);
+        match observe(target, &*backend) {
+            Ok(workspace) => output.value.workspaces.push(workspace),
+            // One unreadable workspace must not hide the others.
+            Err(error) if targets.len() > 1 => {
+                let message = format!("workspace `{}` cannot be read: {error}", target.id);
+                output
+                    .diagnostics
+                    .push(Diagnostic::warning(message).with_hint("`castra doctor` looks closer"));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(output)
+}
+
+fn observe(target: &Target, backend: &dyn Observe) -> Result<WorkspaceStatus, Error> {
+    let known = block_on(backend.list_vms())?;
+    let rows = fan_out(&known, |vm| observe_vm(target, backend, vm));
+    let mut vms = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for vm in target.project.iter().flat_map(|project| &project.vms) {
+        if !known.iter().any(|handle| handle.name == vm.name) {
+            vms.push(row(&vm.name, &VmStatus::NEVER_RAN, None, vm.port_forwards.iter()));
+        }
+    }
+    vms.sort_by(|a, b| a.vm.cmp(&b.vm));
+    Ok(WorkspaceStatus {
+        id: target.id.clone(),
+        project: target.project_name(),
+        root: target.layout.root().to_owned(),
+        config: target.config.clone(),
+        vms,
+    })
+}
+
+fn observe_vm(target: &Target, backend: &dyn Observe, vm: &VmHandle) -> Result<VmRow, Error> {
+    let mut status = block_on(backend.get_status(vm))?;
+    status.state = state_with(status.state, in_progress(&target.layout, &vm.name));
+    let spec = block_on(backend.get_spec(vm))?;
+    Ok(row(&vm.name, &status, Some(&spec), spec.port_forwards()))
+}
+
+fn row<'a>(
+    vm: &VmName,
+    status: &VmStatus,
+    spec: Option<&VmSpec>,
+    forwards: impl Iterator<Item = &'a plasmavmc_types::PortForward>,
+) -> VmRow {
+    VmRow {
+        vm: vm.clone(),
+        state: status.state.summary(),
+        paused: status.state == plasmavmc_types::VmState::Paused,
+        responsive: status.responsive,
+        pid: status.pid,
+        uptime_ms: status.uptime.map(|up| u64::try_from(up.as_millis()).unwrap_or(u64::MAX)),
+        accelerator: status.accelerator,
+        cpus: spec.map(|spec| spec.resources.cpus.get()),
+        memory_bytes: spec.map(|spec| spec.resources.memory.as_bytes()),
+        forwards: forwards.map(Forward::from).collect(),
+        stop_reason: status.stop_reason.clone(),
+    }
+}

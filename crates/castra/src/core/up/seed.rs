@@ -1,0 +1,65 @@
+//! The cloud-init seed of a VM: what the config says, or a login for the user who runs Castra.
+//!
+//! The guest's instance-id is its VM's id. cloud-init keeps what it did on the guest's disk, so a
+//! disposable guest is set up at every start and a persistent one once. Tests: `tests/it/seed.rs`.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use plasmavmc_host::seed::{InstanceId, MAX_FILE, Seed, SeedNetwork, SshPublicKey};
+use plasmavmc_host::{HostError, IoContext, Layout};
+use plasmavmc_types::VmSpec;
+
+use crate::config::{Source, VmConfig};
+use crate::core::error::Error;
+use crate::core::session::Session;
+
+/// Writes the seed of the VM `spec` describes and tells where it is.
+pub(super) fn write(
+    session: &Session,
+    layout: &Layout,
+    vm: &VmConfig,
+    spec: &VmSpec,
+) -> Result<PathBuf, Error> {
+    let own_network = vm.cloud_init.network_config.as_ref().map(read).transpose()?;
+    let macs = spec.networks.iter().map(|network| network.mac).collect();
+    let seed = Seed {
+        instance_id: InstanceId::from_uuid(*spec.id.as_uuid()),
+        hostname: vm.name.to_hostname(),
+        ssh_keys: own_keys(session),
+        user_data: vm.cloud_init.user_data.as_ref().map(read).transpose()?,
+        network: own_network.map_or(SeedNetwork::Dhcp(macs), SeedNetwork::Own),
+    };
+    let path = layout.seed(&vm.name);
+    seed.write(&path).map_err(|source| Error::Seed { vm: vm.name.clone(), source })?;
+    Ok(path)
+}
+
+/// One byte more than a seed holds is enough to see that it is too much.
+fn read(source: &Source) -> Result<Vec<u8>, HostError> {
+    let path = match source {
+        Source::Inline(text) => return Ok(text.clone().into_bytes()),
+        Source::Path(path) => path,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).context("open", path)?;
+    file.take(MAX_FILE.as_bytes() + 1).read_to_end(&mut bytes).context("read", path)?;
+    Ok(bytes)
+}
+
+/// The user's own public keys, so that plain `ssh` gets in. A key that cannot be read is left out:
+/// the user can still log in with the others, or on the console.
+fn own_keys(session: &Session) -> Vec<SshPublicKey> {
+    let Some(home) = session.dirs.home() else { return Vec::new() };
+    let folder: &Path = &home.join(".ssh");
+    let mut names: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pub"))
+        .collect();
+    names.sort();
+    names.iter().filter_map(|path| fs::read_to_string(path).ok()?.parse().ok()).collect()
+}

@@ -1,0 +1,237 @@
+//! `up` for one VM: lock, observe, plan, drive the steps, unlock, wait.
+
+use std::fs;
+use std::time::Instant;
+
+use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, plan_up};
+use plasmavmc_host::{FileLock, Layout, failpoint, overlay};
+use plasmavmc_hypervisor::{EventSink, Observe, block_on};
+use plasmavmc_types::{EventKind, Persistence, Stage, VmHandle, VmId, VmName, VmSpec, VmState, VmStatus};
+
+use super::base::BaseImages;
+use super::wait::Wait;
+use super::{Change, LOCK_BOUND, UpOptions, VmOutcome, seed, spec};
+use crate::config::VmConfig;
+use crate::core::backend::Launcher;
+use crate::core::down::discard_disposable;
+use crate::core::error::Error;
+use crate::core::operation::{Operation, OperationKind, in_progress, state_with};
+use crate::core::output::Diagnostic;
+use crate::core::project::WorkspaceId;
+use crate::core::session::Session;
+
+/// What every VM of one `up` shares.
+pub(super) struct VmUp<'a> {
+    pub(super) session: &'a Session,
+    pub(super) workspace: &'a WorkspaceId,
+    pub(super) layout: &'a Layout,
+    pub(super) launcher: &'a Launcher<'a>,
+    pub(super) images: &'a BaseImages,
+    pub(super) sink: &'a dyn EventSink,
+    pub(super) options: &'a UpOptions,
+}
+
+/// A VM that runs, before its guest was waited for.
+struct Launched {
+    handle: VmHandle,
+    status: VmStatus,
+    change: Change,
+    at: Instant,
+    console_before: u64,
+    notes: Vec<Diagnostic>,
+}
+
+impl VmUp<'_> {
+    /// Brings one VM up.
+    pub(super) fn run(&self, vm: &VmConfig) -> Result<(VmOutcome, Vec<Diagnostic>), Error> {
+        let operation = Operation::begin(self.layout, &vm.name, OperationKind::Starting)?;
+        let lock = FileLock::acquire(&self.layout.vm_lock(&vm.name), LOCK_BOUND)?;
+        failpoint::hit("up.locked");
+        let launched = self.launch(vm)?;
+        drop(lock);
+        failpoint::hit("up.launched");
+        let mut wait = Wait {
+            backend: &*self.launcher.backend,
+            vm: &launched.handle,
+            sink: self.sink,
+            serial_log: &self.layout.serial_log(&vm.name),
+            console_before: launched.console_before,
+            launched: launched.at,
+            timeout: self.options.timeout,
+            timeline: Vec::new(),
+        };
+        wait.reached(Stage::Machine);
+        wait.run(self.options.wait, &vm.port_forwards)?;
+        drop(operation);
+        let ready_ms = wait.elapsed_ms();
+        self.sink.emit(Some(&vm.name), EventKind::VmReady { elapsed_ms: ready_ms });
+        failpoint::hit("up.ready");
+        let outcome = VmOutcome {
+            vm: vm.name.clone(),
+            change: launched.change,
+            state: launched.status.state.summary(),
+            pid: launched.status.pid,
+            accelerator: launched.status.accelerator,
+            forwards: vm.port_forwards.iter().map(Into::into).collect(),
+            timeline: wait.timeline,
+            ready_ms,
+        };
+        Ok((outcome, launched.notes))
+    }
+
+    /// Drives the plan up to the point where the VM runs. The VM's lock is held.
+    fn launch(&self, vm: &VmConfig) -> Result<Launched, Error> {
+        let observed = observe(&*self.launcher.backend, self.layout, vm, ImageState::Ready)?;
+        let refused = |source| Error::Refused { vm: vm.name.clone(), source };
+        let plan = plan_up(&desired(vm), observed).map_err(refused)?;
+        let known = definition(&*self.launcher.backend, &vm.name)?;
+        let id = known.as_ref().map_or_else(VmId::generate, |spec| spec.id);
+        let base = self.images.base(vm);
+        let wanted = spec::spec(self.workspace, vm, id, base, &self.layout.seed(&vm.name));
+        let handle = VmHandle { id, name: vm.name.clone() };
+        let serial_log = self.layout.serial_log(&vm.name);
+        let mut launched = Launched {
+            handle: handle.clone(),
+            status: VmStatus::NEVER_RAN,
+            change: Change::AlreadyRunning,
+            at: Instant::now(),
+            console_before: fs::metadata(&serial_log).map_or(0, |meta| meta.len()),
+            notes: Vec::new(),
+        };
+        for step in &plan.steps {
+            match step {
+                Step::LeaveRunning => {
+                    launched.status = block_on(self.launcher.backend.start_vm(&handle))?;
+                    launched.console_before = 0;
+                    launched.notes.extend(drifted(known.as_ref(), &wanted));
+                    let pid = launched.status.pid.unwrap_or_default();
+                    self.sink.emit(Some(&vm.name), EventKind::VmAlreadyRunning { pid });
+                }
+                Step::DiscardOverlay => self.discard(vm, known.as_ref())?,
+                Step::KeepOverlay => {
+                    overlay::verify(&vm.overlay, base)?;
+                    self.overlay_event(vm, false);
+                }
+                Step::CreateOverlay => {
+                    overlay::prepare(&vm.overlay, base, None, overlay::Existing::Refuse)?;
+                    failpoint::hit("up.overlay-created");
+                    self.overlay_event(vm, true);
+                }
+                Step::WriteSeed => {
+                    let path = seed::write(self.session, self.layout, vm, &wanted)?;
+                    failpoint::hit("up.seed-written");
+                    self.sink.emit(Some(&vm.name), EventKind::SeedPrepared { path });
+                }
+                Step::StartVm => {
+                    block_on(self.launcher.backend.create_vm(&wanted))?;
+                    failpoint::hit("up.defined");
+                    launched.at = Instant::now();
+                    self.tell_accelerator(vm)?;
+                    launched.status = self.start(vm, &handle)?;
+                    launched.change = Change::Started;
+                }
+                Step::FetchImage { .. } | Step::AwaitReady => {}
+            }
+        }
+        Ok(launched)
+    }
+
+    /// Says which accelerator is tried first, and why; fails where none can run the VM.
+    fn tell_accelerator(&self, vm: &VmConfig) -> Result<(), Error> {
+        let refused = |source| Error::Accelerator { vm: vm.name.clone(), source };
+        let choices = self.launcher.verdict.choose(vm.accelerator).map_err(refused)?;
+        if let Some(first) = choices.first() {
+            let (accelerator, reason) = (first.accelerator, first.reason.clone());
+            self.sink.emit(Some(&vm.name), EventKind::AcceleratorChosen { accelerator, reason });
+        }
+        Ok(())
+    }
+
+    fn start(&self, vm: &VmConfig, handle: &VmHandle) -> Result<VmStatus, Error> {
+        block_on(self.launcher.backend.start_vm(handle)).map_err(|error| match error {
+            plasmavmc_hypervisor::Error::PortInUse { vm, forward } => {
+                let holder = crate::core::ports::holder(self.session, &forward);
+                Error::PortHeld { vm, forward, holder }
+            }
+            other => {
+                // A VM that never ran has written nothing worth keeping.
+                let live =
+                    block_on(self.launcher.backend.get_status(handle)).is_ok_and(|s| s.state.is_live());
+                if !live && vm.persistence == Persistence::Disposable {
+                    let _ = overlay::discard(&vm.overlay);
+                }
+                other.into()
+            }
+        })
+    }
+
+    /// Discards what a stopped run left, as `down` would have.
+    fn discard(&self, vm: &VmConfig, known: Option<&VmSpec>) -> Result<(), Error> {
+        let handle = known.map(|spec| VmHandle { id: spec.id, name: spec.name.clone() });
+        let found = match &handle {
+            Some(handle) => block_on(self.launcher.backend.get_status(handle))?.stop_reason,
+            None => None,
+        };
+        let disks = known.map(|spec| spec.disks.as_slice()).unwrap_or_default();
+        discard_disposable(&vm.name, disks, found.as_ref(), self.sink)?;
+        if vm.overlay.exists() {
+            let reclaimed_bytes = overlay::discard(&vm.overlay)?.as_bytes();
+            let path = vm.overlay.clone();
+            self.sink.emit(Some(&vm.name), EventKind::EphemeralLayerDiscarded { path, reclaimed_bytes });
+        }
+        failpoint::hit("up.old-overlay-discarded");
+        Ok(())
+    }
+
+    fn overlay_event(&self, vm: &VmConfig, created: bool) {
+        let base = self.images.base(vm).file().path.clone();
+        let event = EventKind::OverlayPrepared { path: vm.overlay.clone(), base, created };
+        self.sink.emit(Some(&vm.name), event);
+    }
+}
+
+/// What is wanted of a VM, for the plan.
+pub(super) fn desired(vm: &VmConfig) -> DesiredVm {
+    DesiredVm { name: vm.name.clone(), image: vm.base_image.to_string(), persistence: vm.persistence }
+}
+
+/// What is there of a VM, for the plan.
+pub(super) fn observe(
+    backend: &dyn Observe,
+    layout: &Layout,
+    vm: &VmConfig,
+    image: ImageState,
+) -> Result<ObservedVm, Error> {
+    let overlay = if vm.overlay.exists() { OverlayState::Present } else { OverlayState::Absent };
+    let state = match definition(backend, &vm.name)? {
+        None => VmState::Stopped,
+        Some(spec) => {
+            let handle = VmHandle { id: spec.id, name: spec.name };
+            let observed = block_on(backend.get_status(&handle))?.state;
+            // An `up` that waits for the guest is no reason to refuse another.
+            match in_progress(layout, &vm.name) {
+                Some(OperationKind::Starting) | None => observed,
+                stopping => state_with(observed, stopping),
+            }
+        }
+    };
+    Ok(ObservedVm { state, image, overlay })
+}
+
+/// What a VM was defined as, if it ever was.
+fn definition(backend: &dyn Observe, name: &VmName) -> Result<Option<VmSpec>, Error> {
+    let known = block_on(backend.list_vms())?;
+    match known.into_iter().find(|vm| vm.name == *name) {
+        Some(vm) => Ok(Some(block_on(backend.get_spec(&vm))?)),
+        None => Ok(None),
+    }
+}
+
+/// Points out that a running VM differs from its config.
+fn drifted(running: Option<&VmSpec>, wanted: &VmSpec) -> Option<Diagnostic> {
+    (running != Some(wanted)).then(|| {
+        let vm = &wanted.name;
+        Diagnostic::warning(format!("VM `{vm}` runs with what castra.toml said when it was started"))
+            .with_hint(format!("`castra down {vm}` and `castra up {vm}` apply the changes"))
+    })
+}

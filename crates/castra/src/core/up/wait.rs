@@ -1,0 +1,124 @@
+//! Waits until a launched guest is as ready as asked, and tells how far it gets.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plasmavmc_hypervisor::{EventSink, Observe, block_on};
+use plasmavmc_types::{EventKind, PortForward, Stage, VmHandle};
+
+use super::{StageTime, WaitFor};
+use crate::core::error::Error;
+use crate::core::logs::last_lines;
+use crate::core::ready::{SshWait, Waited, console_has_spoken, reachable_address, ssh_forward};
+
+/// Time between two looks at the serial log and at the process.
+const POLL: Duration = Duration::from_millis(20);
+/// Lines of the serial log shown where a guest does not come up.
+const LAST_LINES: usize = 8;
+
+/// One guest to wait for.
+pub(super) struct Wait<'a> {
+    pub(super) backend: &'a dyn Observe,
+    pub(super) vm: &'a VmHandle,
+    pub(super) sink: &'a dyn EventSink,
+    pub(super) serial_log: &'a Path,
+    /// Bytes the serial log held before this launch.
+    pub(super) console_before: u64,
+    /// When QEMU was launched.
+    pub(super) launched: Instant,
+    pub(super) timeout: Duration,
+    pub(super) timeline: Vec<StageTime>,
+}
+
+impl Wait<'_> {
+    /// Waits for what `wait` asks; what `auto` means is decided from `forwards`.
+    pub(super) fn run(&mut self, wait: WaitFor, forwards: &[PortForward]) -> Result<(), Error> {
+        let ssh = ssh_forward(forwards.iter());
+        match (wait, ssh) {
+            (WaitFor::None, _) => Ok(()),
+            (WaitFor::Ssh | WaitFor::Auto, Some(forward)) => self.ssh(forward),
+            // Without a forward nobody can tell from here whether SSH is up.
+            (WaitFor::Ssh, None) => Err(Error::NoSshForward { vm: self.vm.name.clone() }),
+            (WaitFor::Running | WaitFor::Auto, _) => self.console(),
+        }
+    }
+
+    /// Notes that a stage was reached, once.
+    pub(super) fn reached(&mut self, stage: Stage) {
+        if self.timeline.iter().all(|entry| entry.stage != stage) {
+            let at_ms = self.elapsed_ms();
+            self.timeline.push(StageTime { stage, at_ms });
+            self.sink.emit(Some(&self.vm.name), EventKind::StageReached { stage, elapsed_ms: at_ms });
+        }
+    }
+
+    pub(super) fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.launched.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn console(&mut self) -> Result<(), Error> {
+        let deadline = self.launched + self.timeout;
+        while !console_has_spoken(self.serial_log, self.console_before) {
+            if self.is_gone() {
+                return Err(self.stopped());
+            }
+            if Instant::now() >= deadline {
+                return Err(self.not_ready("the first sign of life on its serial console"));
+            }
+            thread::sleep(POLL);
+        }
+        self.reached(Stage::Console);
+        Ok(())
+    }
+
+    fn ssh(&mut self, forward: &PortForward) -> Result<(), Error> {
+        let deadline = self.launched + self.timeout;
+        let mut looked = Instant::now();
+        let mut wait = SshWait::new(reachable_address(forward));
+        let waited = wait.run(deadline, || {
+            if looked.elapsed() < POLL {
+                return false;
+            }
+            looked = Instant::now();
+            if console_has_spoken(self.serial_log, self.console_before) {
+                self.reached(Stage::Console);
+            }
+            self.is_gone()
+        });
+        match waited {
+            Waited::Ready => {
+                self.reached(Stage::Ssh);
+                Ok(())
+            }
+            Waited::Abandoned => Err(self.stopped()),
+            Waited::TimedOut => Err(self.not_ready("its SSH server")),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        block_on(self.backend.get_status(self.vm)).is_ok_and(|status| !status.state.is_live())
+    }
+
+    fn stopped(&self) -> Error {
+        let reason = block_on(self.backend.get_status(self.vm)).ok().and_then(|status| status.stop_reason);
+        Error::StoppedWhileStarting {
+            vm: self.vm.name.clone(),
+            reason: reason.unwrap_or(plasmavmc_types::StopReason::Vanished),
+            console: self.last_words(),
+        }
+    }
+
+    fn not_ready(&self, waited_for: &'static str) -> Error {
+        Error::NotReady {
+            vm: self.vm.name.clone(),
+            waited_for,
+            waited: self.timeout,
+            console: self.last_words(),
+        }
+    }
+
+    fn last_words(&self) -> Vec<String> {
+        last_lines(self.serial_log, self.console_before, LAST_LINES)
+    }
+}
