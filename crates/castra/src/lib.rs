@@ -7,6 +7,8 @@
 //! This is the library behind the `castra` command. It never prints, and reads the process's
 //! environment in one place only ([`env::UserDirs::from_process`]).
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod env;

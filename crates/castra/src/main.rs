@@ -1,3 +1,7 @@
-//! The `castra` command.
+//! The `castra` command. Everything it does is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    castra::cli::main()
+}

@@ -1,0 +1,61 @@
+//! The verbs, one file each: arguments (their text is the help), then options ─► operation ─► answer.
+
+mod clean;
+mod completions;
+mod console;
+mod docs;
+mod doctor;
+mod down;
+mod image;
+mod init;
+mod logs;
+mod man;
+mod ports;
+mod schema;
+mod status;
+mod up;
+
+use clap::Subcommand;
+
+use super::error::CliError;
+use super::face::Face;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::InitArgs),
+    Up(up::UpArgs),
+    Status(status::StatusArgs),
+    Down(down::DownArgs),
+    Ports(ports::PortsArgs),
+    Logs(logs::LogsArgs),
+    Console(console::ConsoleArgs),
+    Clean(clean::CleanArgs),
+    Image(image::ImageArgs),
+    Doctor(doctor::DoctorArgs),
+    Schema(schema::SchemaArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+    #[command(hide = true)]
+    Docs(docs::DocsArgs),
+}
+
+/// Runs a command; tells the exit code of one that did what it was asked to.
+pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
+    match command {
+        Command::Init(args) => init::run(args, face),
+        Command::Up(args) => up::run(args, face),
+        Command::Status(args) => status::run(args, face),
+        Command::Down(args) => down::run(args, face),
+        Command::Ports(args) => ports::run(args, face),
+        Command::Logs(args) => logs::run(args, face),
+        Command::Console(args) => console::run(args, face),
+        Command::Clean(args) => clean::run(args, face),
+        Command::Image(args) => image::run(args, face),
+        Command::Doctor(args) => doctor::run(args, face),
+        Command::Schema(args) => schema::run(args, face),
+        Command::Completions(args) => completions::run(args, face),
+        Command::Man(args) => man::run(args, face),
+        Command::Docs(args) => docs::run(args, face),
+    }
+}

@@ -1,0 +1,166 @@
+//! What every command works with: the session, the two streams, and how the person wants it.
+
+use std::path::PathBuf;
+
+use plasmavmc_host::image::MIRROR_VARIABLE;
+use plasmavmc_term::{OutputFormat, ProgressMode, Stderr, Stdout, Width};
+use plasmavmc_types::VmName;
+use serde::Serialize;
+
+use super::args::GlobalArgs;
+use super::error::CliError;
+use super::events::EventView;
+use crate::core::output::{Diagnostic, OperationOutput, Severity};
+use crate::core::project::WorkspaceId;
+use crate::core::selection::{Discovery, ProjectSelection, Synthesis, WorkspaceSelection};
+use crate::core::session::Session;
+use crate::env::{CASTRA_QEMU, UserDirs};
+
+/// How much a person wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Detail {
+    /// Answers and failures (`--quiet`).
+    Quiet,
+    /// Progress and notes too.
+    #[default]
+    Normal,
+    /// Everything (`--verbose`).
+    Full,
+}
+
+/// How an answer is to be laid out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View {
+    pub(crate) width: Width,
+    pub(crate) detail: Detail,
+}
+
+/// What every command works with.
+pub(crate) struct Face {
+    pub(crate) session: Session,
+    pub(crate) out: Stdout,
+    pub(crate) err: Stderr,
+    pub(crate) format: OutputFormat,
+    pub(crate) detail: Detail,
+    config: Option<PathBuf>,
+    discovery: Discovery,
+}
+
+/// The line that ends a command's JSON output.
+#[derive(Serialize)]
+struct OutcomeLine<'a, T> {
+    outcome: &'a OperationOutput<T>,
+}
+
+impl Face {
+    /// The face of this process. Gives the streams back where there is none, for the error.
+    pub(crate) fn new(
+        args: &GlobalArgs,
+        out: Stdout,
+        err: Stderr,
+    ) -> Result<Self, (CliError, Stdout, Stderr)> {
+        let session = match session() {
+            Ok(session) => session,
+            Err(error) => return Err((error, out, err)),
+        };
+        let detail = match (args.quiet, args.verbose) {
+            (true, _) => Detail::Quiet,
+            (false, true) => Detail::Full,
+            (false, false) => Detail::Normal,
+        };
+        let discovery = if args.skip_discovery { Discovery::Skip } else { Discovery::Search };
+        Ok(Self { session, out, err, format: args.format(), detail, config: args.config.clone(), discovery })
+    }
+
+    /// The config that was named.
+    pub(crate) fn config(&self) -> Option<PathBuf> {
+        self.config.clone()
+    }
+
+    /// The project a command is about.
+    pub(crate) fn project(&self, synthesis: Synthesis) -> ProjectSelection {
+        ProjectSelection { config: self.config.clone(), discovery: self.discovery, synthesis }
+    }
+
+    /// The workspaces a command is about.
+    pub(crate) fn workspaces(&self, workspace: Option<&WorkspaceId>) -> WorkspaceSelection {
+        match (workspace, &self.config, self.discovery) {
+            (Some(id), ..) => WorkspaceSelection::Id(id.clone()),
+            (None, Some(_), _) => WorkspaceSelection::Project(self.project(Synthesis::Deny)),
+            (None, None, Discovery::Skip) => WorkspaceSelection::Known,
+            (None, None, Discovery::Search) => WorkspaceSelection::All,
+        }
+    }
+
+    /// The one workspace a command is about.
+    pub(crate) fn workspace(&self, workspace: Option<&WorkspaceId>) -> WorkspaceSelection {
+        match workspace {
+            Some(id) => WorkspaceSelection::Id(id.clone()),
+            None => WorkspaceSelection::Project(self.project(Synthesis::Deny)),
+        }
+    }
+
+    /// How answers are laid out.
+    pub(crate) const fn view(&self) -> View {
+        View { width: self.out.width(), detail: self.detail }
+    }
+
+    /// Shows events as they happen; names of `vms` are given a column.
+    pub(crate) fn watch(&self, vms: &[VmName]) -> EventView<'_> {
+        match self.format {
+            OutputFormat::Json => EventView::json(&self.out),
+            OutputFormat::Human => {
+                let mode = match self.detail {
+                    Detail::Quiet => ProgressMode::Off,
+                    Detail::Normal | Detail::Full => self.err.progress_mode(),
+                };
+                EventView::people(self.err.timeline(mode, vms))
+            }
+        }
+    }
+
+    /// Gives the answer of an operation: as one line of JSON, or as text with what is worth knowing
+    /// beside it.
+    pub(crate) fn answer<T: Serialize>(
+        &self,
+        output: &OperationOutput<T>,
+        render: impl FnOnce(&T, View) -> String,
+    ) -> Result<(), CliError> {
+        if self.format == OutputFormat::Json {
+            return Ok(self.out.json(&OutcomeLine { outcome: output })?);
+        }
+        for diagnostic in &output.diagnostics {
+            self.diagnose(diagnostic);
+        }
+        Ok(self.out.print(&render(&output.value, self.view()))?)
+    }
+
+    /// The answer as one text with what is worth knowing, where both share a picture.
+    pub(crate) fn picture<T>(
+        &self,
+        output: &OperationOutput<T>,
+        render: impl FnOnce(&T, View) -> String,
+    ) -> String {
+        let notes = output.diagnostics.iter().map(|diagnostic| format!("{}\n", diagnostic.message));
+        render(&output.value, self.view()) + &notes.collect::<String>()
+    }
+
+    fn diagnose(&self, diagnostic: &Diagnostic) {
+        match diagnostic.severity {
+            Severity::Note if self.detail == Detail::Quiet => return,
+            Severity::Note => self.err.say(&format!("note: {}", diagnostic.message)),
+            Severity::Warning => self.err.warn(&diagnostic.message),
+        }
+        if let Some(hint) = &diagnostic.hint {
+            self.err.hint(hint);
+        }
+    }
+}
+
+fn session() -> Result<Session, CliError> {
+    let cwd = std::env::current_dir().map_err(|source| CliError::CurrentDir { source })?;
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let qemu = set(CASTRA_QEMU).map(|path| cwd.join(path));
+    let mirror = set(MIRROR_VARIABLE).map(|mirror| mirror.to_string_lossy().into_owned());
+    Ok(Session { dirs: UserDirs::from_process()?, cwd, qemu, mirror })
+}

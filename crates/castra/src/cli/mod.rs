@@ -1,0 +1,74 @@
+//! The command line: arguments in, an operation of [`crate::core`] in the middle, text or JSON out.
+//!
+//! ```text
+//! args ──► commands/<verb> ──► core::<verb> ──► render/<verb> ──► standard output
+//!                                   │ events ──► events ────────► standard error, or JSON lines
+//! ```
+//!
+//! Owns: the words of the command line and how answers look. Never does: decide what happens to a VM,
+//! or touch a file of a workspace. Rendering is pure. Tests: in each file; `tests/it` runs the command.
+
+mod args;
+mod commands;
+mod docs;
+mod error;
+mod events;
+mod face;
+mod render;
+mod terminal;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use plasmavmc_term::{OutputFormat, Report, Stderr, Stdout, StdoutError};
+
+use self::args::Args;
+use self::error::{CliError, UsageError};
+use self::face::Face;
+
+/// Runs the command this process was asked for.
+pub fn main() -> ExitCode {
+    run(std::env::args_os().collect())
+}
+
+fn run(words: Vec<OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(&words) {
+        Ok(args) => args,
+        Err(error) => return no_command(error, &words),
+    };
+    let (out, err) = (Stdout::new(args.global.color), Stderr::new(args.global.color));
+    let format = args.global.format();
+    let face = match Face::new(&args.global, out, err) {
+        Ok(face) => face,
+        Err((error, out, err)) => return error.report(err.width()).show(format, &out, &err).into(),
+    };
+    match commands::run(&args.command, &face) {
+        Ok(code) => code.into(),
+        // Whoever read it has seen enough.
+        Err(CliError::Stdout(StdoutError::Closed)) => ExitCode::SUCCESS,
+        Err(error) => error.report(face.err.width()).show(format, &face.out, &face.err).into(),
+    }
+}
+
+/// Answers words that are no command: help and version are asked for, the rest is a mistake.
+fn no_command(error: clap::Error, words: &[OsString]) -> ExitCode {
+    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let color = args::color_of(words);
+    let (out, err) = (Stdout::new(color), Stderr::new(color));
+    let text = error.render().ansi().to_string();
+    if !error.use_stderr() {
+        return match out.print(&text) {
+            Err(error @ StdoutError::Write { .. }) => {
+                Report::of(&error).show(OutputFormat::Human, &out, &err).into()
+            }
+            Ok(()) | Err(StdoutError::Closed) => ExitCode::SUCCESS,
+        };
+    }
+    let usage = UsageError::new(&error);
+    if json {
+        return Report::of(&usage).show(OutputFormat::Json, &out, &err).into();
+    }
+    err.say(&text);
+    plasmavmc_term::exit::exit_code(plasmavmc_types::ErrorKind::Usage).into()
+}

@@ -1,0 +1,210 @@
+//! The answer of `castra status`: one table per workspace, and what its words mean.
+
+use plasmavmc_term::{Column, Table};
+use plasmavmc_types::VmSummary;
+
+use super::style::{forwards, header, of_state, path, size, span};
+use crate::cli::face::{Detail, View};
+use crate::core::status::{StatusOutcome, VmRow, WorkspaceStatus};
+
+const LEGEND: [(VmSummary, &str); 4] = [
+    (VmSummary::Stopped, "no process"),
+    (VmSummary::Starting, "its guest is not up yet"),
+    (VmSummary::Running, "its guest is up"),
+    (VmSummary::ShuttingDown, "on its way down"),
+];
+
+pub(crate) fn status(outcome: &StatusOutcome, view: View) -> String {
+    if outcome.workspaces.is_empty() {
+        return "No workspaces yet: `castra init` writes a castra.toml, `castra up` starts its VMs\n"
+            .to_owned();
+    }
+    let mut text = String::new();
+    for workspace in &outcome.workspaces {
+        text.push_str(&one_workspace(workspace, view));
+        text.push('\n');
+    }
+    if view.detail > Detail::Quiet {
+        text.push_str(&legend());
+    }
+    text
+}
+
+/// The same as it would be at any other time, if nothing happened in between.
+pub(crate) fn without_time(outcome: &StatusOutcome) -> StatusOutcome {
+    let mut timeless = outcome.clone();
+    for vm in timeless.workspaces.iter_mut().flat_map(|workspace| &mut workspace.vms) {
+        vm.uptime_ms = None;
+    }
+    timeless
+}
+
+fn one_workspace(workspace: &WorkspaceStatus, view: View) -> String {
+    let mut text = header(&workspace.project, workspace.id.as_str());
+    if view.detail == Detail::Full {
+        let (config, root) = (path(&workspace.config), path(&workspace.root));
+        text.push_str(&format!("config {config}\nstate  {root}\n"));
+    }
+    let mut columns = vec![
+        Column::text("VM"),
+        Column::text("STATE"),
+        Column::text("UPTIME"),
+        Column::text("ACCEL"),
+        Column::number("CPUS"),
+        Column::number("MEMORY"),
+        Column::text("FORWARDS"),
+    ];
+    if view.detail == Detail::Full {
+        columns.insert(2, Column::number("PID"));
+    }
+    let mut table = Table::new(columns);
+    for vm in &workspace.vms {
+        table.styled_row(cells(vm, view.detail), 1, of_state(vm.state));
+    }
+    text.push_str(&table.render(view.width));
+    for vm in &workspace.vms {
+        text.push_str(&remarks(vm));
+    }
+    text
+}
+
+fn cells(vm: &VmRow, detail: Detail) -> Vec<String> {
+    let mut cells = vec![
+        vm.vm.to_string(),
+        vm.state.to_string(),
+        vm.uptime_ms.map(span).unwrap_or_default(),
+        vm.accelerator.map(|accelerator| accelerator.to_string()).unwrap_or_default(),
+        vm.cpus.map(|cpus| cpus.to_string()).unwrap_or_default(),
+        vm.memory_bytes.map(size).unwrap_or_default(),
+        forwards(&vm.forwards),
+    ];
+    if detail == Detail::Full {
+        cells.insert(2, vm.pid.map(|pid| pid.to_string()).unwrap_or_default());
+    }
+    cells
+}
+
+/// What a table has no column for.
+fn remarks(vm: &VmRow) -> String {
+    let mut text = String::new();
+    if !vm.responsive {
+        text.push_str(&format!("{}: QEMU does not answer; `castra logs {}` may tell why\n", vm.vm, vm.vm));
+    }
+    if vm.paused {
+        text.push_str(&format!("{}: paused, its memory is kept\n", vm.vm));
+    }
+    if let Some(reason) = &vm.stop_reason {
+        text.push_str(&format!("{}: {}\n", vm.vm, plasmavmc_term::text::printable(&reason.to_string())));
+    }
+    text
+}
+
+/// What the words in the column of states mean.
+fn legend() -> String {
+    let words = LEGEND.map(|(state, meaning)| format!("{state} = {meaning}"));
+    words.chunks(2).map(|pair| format!("{}\n", pair.join(", "))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmavmc_types::{Accelerator, StopReason};
+
+    use super::super::samples::{FULL, WIDE, forward, plain};
+    use super::*;
+
+    fn vm(name: &str, state: VmSummary) -> VmRow {
+        VmRow {
+            vm: name.parse().unwrap(),
+            state,
+            paused: false,
+            responsive: true,
+            pid: None,
+            uptime_ms: None,
+            accelerator: None,
+            cpus: None,
+            memory_bytes: None,
+            forwards: Vec::new(),
+            stop_reason: None,
+        }
+    }
+
+    fn sample() -> StatusOutcome {
+        let web = VmRow {
+            pid: Some(4242),
+            uptime_ms: Some(185_000),
+            accelerator: Some(Accelerator::Tcg),
+            cpus: Some(2),
+            memory_bytes: Some(2 << 30),
+            forwards: vec![forward(2222, 22), forward(8080, 80)],
+            ..vm("web", VmSummary::Running)
+        };
+        let db = VmRow { stop_reason: Some(StopReason::Vanished), ..vm("db", VmSummary::Stopped) };
+        let hung = VmRow { responsive: false, ..web.clone() };
+        let workspace = |id: &str, vms| WorkspaceStatus {
+            id: id.parse().unwrap(),
+            project: "shop".to_owned(),
+            root: "/home/me/.castra/projects/shop-0123456789ab".into(),
+            config: "/src/shop/castra.toml".into(),
+            vms,
+        };
+        StatusOutcome {
+            workspaces: vec![
+                workspace("shop-0123456789ab", vec![db, web]),
+                workspace("shop-ba9876543210", vec![hung, vm("new", VmSummary::Starting)]),
+            ],
+        }
+    }
+
+    #[test]
+    fn every_workspace_has_its_table() {
+        insta::assert_snapshot!(plain(&status(&sample(), WIDE)), @r"
+        shop  shop-0123456789ab
+        VM   STATE    UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
+        db   stopped  -       -         -       -  -
+        web  running  3m 05s  tcg       2   2 GiB  2222->22 8080->80
+        db: its process vanished: crashed, or killed by something else
+
+        shop  shop-ba9876543210
+        VM   STATE     UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
+        web  running   3m 05s  tcg       2   2 GiB  2222->22 8080->80
+        new  starting  -       -         -       -  -
+        web: QEMU does not answer; `castra logs web` may tell why
+
+        stopped = no process, starting = its guest is not up yet
+        running = its guest is up, shutting_down = on its way down
+        ");
+    }
+
+    #[test]
+    fn everything_is_told_to_who_asks() {
+        let mut outcome = sample();
+        outcome.workspaces.truncate(1);
+        insta::assert_snapshot!(plain(&status(&outcome, FULL)), @r"
+        shop  shop-0123456789ab
+        config /src/shop/castra.toml
+        state  /home/me/.castra/projects/shop-0123456789ab
+        VM   STATE     PID  UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
+        db   stopped     -  -       -         -       -  -
+        web  running  4242  3m 05s  tcg       2   2 GiB  2222->22 8080->80
+        db: its process vanished: crashed, or killed by something else
+
+        stopped = no process, starting = its guest is not up yet
+        running = its guest is up, shutting_down = on its way down
+        ");
+    }
+
+    #[test]
+    fn a_machine_without_workspaces_says_how_to_begin() {
+        insta::assert_snapshot!(status(&StatusOutcome { workspaces: Vec::new() }, WIDE), @"No workspaces yet: `castra init` writes a castra.toml, `castra up` starts its VMs");
+    }
+
+    #[test]
+    fn only_time_is_left_out_of_what_is_compared() {
+        let (mut later, now) = (sample(), sample());
+        later.workspaces[0].vms[1].uptime_ms = Some(186_000);
+        assert_ne!(later, now);
+        assert_eq!(without_time(&later), without_time(&now));
+        later.workspaces[0].vms[1].state = VmSummary::ShuttingDown;
+        assert_ne!(without_time(&later), without_time(&now));
+    }
+}

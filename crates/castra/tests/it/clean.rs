@@ -1,0 +1,241 @@
+//! `castra clean`: what goes, what stays, and when it refuses. A live VM is one whose lock is held, as
+//! its QEMU holds it; VMs that really run are in the tests of VMs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use plasmavmc_host::{FileLock, Layout};
+
+use crate::env::{TestEnv, assert_answer};
+
+/// A project whose workspace holds one of everything.
+fn env() -> (TestEnv, Layout) {
+    let env = TestEnv::with_project();
+    let layout = env.layout();
+    fill(layout.root());
+    (env, layout)
+}
+
+fn fill(root: &Path) {
+    for name in [
+        "images/alpine.qcow2",
+        "images/alpine.qcow2.sha512",
+        "images/by-hand.qcow2",
+        "overlays/devbox.qcow2",
+        "logs/devbox.log",
+        "logs/devbox-serial.log",
+        "logs/events.jsonl",
+        "logs/bootstrap/run.jsonl",
+        "devbox.pid",
+        "devbox.qmp",
+        "metadata/workspace.json",
+        "metadata/seeds/devbox.img",
+        "metadata/locks/devbox.live",
+        "bootstrap/devbox/run.sh",
+        "handshakes/devbox.json",
+        "broker.pid",
+        "images/.castra-tmp-old",
+        "images/.castra-tmp-new",
+        "notes.txt",
+    ] {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+    let old = fs::File::options().write(true).open(root.join("images/.castra-tmp-old")).unwrap();
+    old.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+}
+
+fn files(root: &Path) -> Vec<String> {
+    TestEnv::tree(root).into_iter().filter(|name| root.join(name).is_file()).collect()
+}
+
+#[test]
+fn clean_removes_what_commands_left_and_nothing_else() {
+    let (env, layout) = env();
+    assert_answer!(env, env.castra(["clean"]), @r"
+    exit code 0
+    --- stdout
+      2 image files, <size>
+      1 overlay, <size>
+      4 logs, <size>
+      4 runtime files, <size>
+      1 unfinished file, <size>
+      2 files of an older version, <size>
+    <size> reclaimed
+    --- stderr
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/overlays/devbox.qcow2 (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/images/alpine.qcow2 (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/images/alpine.qcow2.sha512 (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/logs/bootstrap (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/logs/devbox-serial.log (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/logs/devbox.log (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/logs/events.jsonl (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/devbox.pid (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/devbox.qmp (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/metadata/seeds/devbox.img (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/bootstrap/devbox (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/images/.castra-tmp-old (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/handshakes (<size>)
+      <time>  removed $TEST/home/.castra/projects/shop-<hash>/broker.pid (<size>)
+    note: `$TEST/home/.castra/projects/shop-<hash>/images/by-hand.qcow2` stays: it has no checksum, so it was put there by hand
+    hint: to remove it: `rm -r $TEST/home/.castra/projects/shop-<hash>/images/by-hand.qcow2`
+    ");
+    assert_eq!(
+        files(layout.root()),
+        [
+            "images/.castra-tmp-new",
+            "images/by-hand.qcow2",
+            "metadata/locks/devbox.live",
+            "metadata/locks/devbox.lock",
+            "metadata/workspace.json",
+            "notes.txt",
+        ]
+    );
+    assert_answer!(env, env.castra(["clean"]), @r"
+    exit code 0
+    --- stdout
+    Nothing to remove
+    --- stderr
+    note: `$TEST/home/.castra/projects/shop-<hash>/images/by-hand.qcow2` stays: it has no checksum, so it was put there by hand
+    hint: to remove it: `rm -r $TEST/home/.castra/projects/shop-<hash>/images/by-hand.qcow2`
+    ");
+}
+
+#[test]
+fn a_dry_run_lists_everything_and_touches_nothing() {
+    let (env, layout) = env();
+    let before = files(layout.root());
+    let listed = env.castra(["clean", "--dry-run", "--json"]).succeeded();
+    assert_eq!(files(layout.root()), before);
+    assert_eq!(listed.outcome()["dry_run"], true);
+    let removed = env.castra(["clean", "--json"]).succeeded();
+    assert_eq!(listed.outcome()["items"], removed.outcome()["items"], "a dry run tells something else");
+    assert_eq!(listed.outcome()["totals"], removed.outcome()["totals"]);
+}
+
+#[test]
+fn a_live_vm_is_in_the_way_and_nothing_is_removed() {
+    let (env, layout) = env();
+    let before = files(layout.root());
+    let _live = FileLock::try_acquire(&layout.live_lock(&"devbox".parse().unwrap())).unwrap().unwrap();
+    assert_answer!(env, env.castra(["clean"]), @r"
+    exit code 6
+    --- stderr
+    error: VM `devbox` of workspace `shop-<hash>` is live
+
+    hint: stop it first: `castra down --workspace shop-<hash>`
+    hint: `castra clean --force` removes what does not belong to it
+    ");
+    let after: Vec<_> = files(layout.root()).into_iter().filter(|name| !name.ends_with(".lock")).collect();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn force_spares_all_that_belongs_to_a_live_vm() {
+    let (env, layout) = env();
+    fs::write(layout.logs().join("gone.log"), "x").unwrap();
+    fs::write(layout.overlays().join("gone.qcow2"), "x").unwrap();
+    let _live = FileLock::try_acquire(&layout.live_lock(&"devbox".parse().unwrap())).unwrap().unwrap();
+    let outcome = env.castra(["clean", "--force", "--json"]).succeeded().outcome();
+    assert_eq!(outcome["workspaces"][0]["live"], serde_json::json!(["devbox"]));
+    let left = files(layout.root());
+    for name in [
+        "devbox.pid",
+        "devbox.qmp",
+        "overlays/devbox.qcow2",
+        "logs/devbox.log",
+        "logs/devbox-serial.log",
+        "logs/events.jsonl",
+        "metadata/seeds/devbox.img",
+    ] {
+        assert!(left.contains(&name.to_owned()), "{name} is gone");
+    }
+    for name in ["logs/gone.log", "overlays/gone.qcow2", "broker.pid"] {
+        assert!(!left.contains(&name.to_owned()), "{name} is still there");
+    }
+}
+
+#[test]
+fn a_vm_another_command_works_on_counts_as_live() {
+    let (env, layout) = env();
+    let _busy = FileLock::try_acquire(&layout.vm_lock(&"devbox".parse().unwrap())).unwrap().unwrap();
+    env.castra(["clean"]).failed(6);
+    assert!(layout.root().join("overlays/devbox.qcow2").exists());
+}
+
+#[test]
+fn an_overlay_somebody_has_open_stays() {
+    let (env, layout) = env();
+    let overlay = layout.root().join("overlays/devbox.qcow2");
+    let file = fs::File::options().read(true).write(true).open(&overlay).unwrap();
+    // As QEMU and its tools lock a disk.
+    rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let outcome = env.castra(["clean", "--json"]).succeeded().outcome();
+    assert!(overlay.exists());
+    assert!(outcome["diagnostics"].to_string().contains("another process has it open"), "{outcome}");
+}
+
+#[test]
+fn a_persistent_disk_stays_even_where_its_record_is_lost() {
+    let (env, layout) = env();
+    let config = fs::read_to_string(env.project().join("castra.toml")).unwrap();
+    env.write("castra.toml", config.replace("# persistent", "persistent"));
+    env.castra(["clean"]).succeeded();
+    assert!(layout.root().join("overlays/devbox.qcow2").exists());
+}
+
+#[test]
+fn links_out_of_the_workspace_are_not_followed() {
+    let (env, layout) = env();
+    let outside = env.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("precious.log"), "x").unwrap();
+    fs::remove_dir_all(layout.logs()).unwrap();
+    std::os::unix::fs::symlink(&outside, layout.logs()).unwrap();
+    std::os::unix::fs::symlink(outside.join("precious.log"), layout.overlays().join("link.qcow2")).unwrap();
+    env.castra(["clean"]).succeeded();
+    assert!(outside.join("precious.log").exists());
+    assert!(!layout.overlays().join("link.qcow2").exists());
+}
+
+#[test]
+fn global_cleaning_sweeps_every_project_and_leaves_overlays() {
+    let (env, layout) = env();
+    let stray: PathBuf = env.castra_home().join("projects/not-a-workspace");
+    fill(&stray);
+    fs::create_dir_all(env.castra_home().join("workspaces")).unwrap();
+    let link = env.castra_home().join("workspaces/gone-0123456789ab");
+    std::os::unix::fs::symlink(env.path().join("gone"), &link).unwrap();
+    let outcome = env.castra(["clean", "--global", "--json"]).succeeded().outcome();
+    assert_eq!(outcome["workspaces"].as_array().unwrap().len(), 2, "{outcome}");
+    for root in [layout.root(), &stray] {
+        let left = files(root);
+        assert!(left.contains(&"overlays/devbox.qcow2".to_owned()), "{left:?}");
+        assert!(!left.contains(&"logs/devbox.log".to_owned()), "{left:?}");
+        assert!(!left.contains(&"images/alpine.qcow2".to_owned()), "{left:?}");
+    }
+    assert!(link.symlink_metadata().is_err(), "a link that leads nowhere is still there");
+}
+
+#[test]
+fn one_live_vm_anywhere_stops_a_global_cleaning_before_it_begins() {
+    let (env, layout) = env();
+    let other = Layout::new(env.castra_home().join("projects/a-first-one"));
+    fill(other.root());
+    let _live = FileLock::try_acquire(&layout.live_lock(&"devbox".parse().unwrap())).unwrap().unwrap();
+    env.castra(["clean", "--global"]).failed(6);
+    assert!(other.root().join("logs/devbox.log").exists());
+}
+
+#[test]
+fn cleaning_a_project_that_never_ran_makes_nothing() {
+    let env = TestEnv::with_project();
+    assert_answer!(env, env.castra(["clean"]), @r"
+    exit code 0
+    --- stdout
+    Nothing to remove
+    ");
+    assert!(!env.castra_home().exists());
+}

@@ -1,0 +1,96 @@
+//! What programs read: every line is one of the shapes its schema allows.
+
+use serde_json::Value;
+
+use crate::env::{Answer, TestEnv};
+
+/// The schema of that name holds every line of the answer.
+#[track_caller]
+fn holds(env: &TestEnv, schema: &str, answer: &Answer) {
+    let schema: Value = serde_json::from_str(&env.castra(["schema", schema]).succeeded().stdout).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let lines = answer.lines();
+    assert!(!lines.is_empty(), "{answer}");
+    for line in lines {
+        let faults: Vec<_> = validator.iter_errors(&line).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{faults:?}\n{line}");
+    }
+}
+
+#[test]
+fn every_answer_is_as_its_schema_says() {
+    let env = TestEnv::with_project();
+    for (schema, words) in [
+        ("status", &["status"][..]),
+        ("ports", &["ports"]),
+        ("plan", &["up", "--plan", "--qcow", "missing.qcow2"]),
+        ("down", &["down"]),
+        ("logs", &["logs"]),
+        ("console", &["console"]),
+        ("clean", &["clean"]),
+        ("clean", &["clean", "--global", "--dry-run"]),
+        ("image-list", &["image", "list"]),
+        ("image-verify", &["image", "verify"]),
+        ("image-rm", &["image", "rm", "mine"]),
+        ("init", &["init", "--force"]),
+        ("init", &["init"]),
+        ("error", &["up", "wbe"]),
+        ("error", &["bogus"]),
+    ] {
+        let words = words.iter().chain(&["--json"]);
+        holds(&env, schema, &env.castra(words));
+    }
+}
+
+#[test]
+fn faults_of_a_config_are_as_the_schema_of_errors_says() {
+    let env = TestEnv::new();
+    env.write("castra.toml", "[[vms]]\nname = \"../x\"\nbogus = 1\n");
+    holds(&env, "error", &env.castra(["up", "--json"]));
+    holds(&env, "up", &env.castra(["up", "--json"]));
+}
+
+#[test]
+fn the_last_line_is_the_only_one_with_an_answer() {
+    let env = TestEnv::with_project();
+    let layout = env.layout();
+    std::fs::create_dir_all(layout.logs()).unwrap();
+    std::fs::write(layout.logs().join("old.log"), "x").unwrap();
+    let answer = env.castra(["clean", "--json"]).succeeded();
+    let lines = answer.lines();
+    let (last, before) = lines.split_last().unwrap();
+    assert!(last["outcome"].is_object());
+    assert_eq!(before.len(), 1, "{answer}");
+    assert_eq!(before[0]["event"], "CleanupProgress");
+}
+
+#[test]
+fn every_schema_is_one_and_an_unknown_one_is_refused() {
+    let env = TestEnv::new();
+    let page = env.castra(["schema", "--help"]).succeeded().stdout;
+    for name in ["config", "events", "error", "status", "up", "doctor"] {
+        assert!(page.contains(name), "{name} is not listed");
+        let schema: Value = serde_json::from_str(&env.castra(["schema", name]).succeeded().stdout).unwrap();
+        jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    env.castra(["schema", "bogus"]).failed(2);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::io::{BufRead, BufReader};
+    let env = TestEnv::new();
+    let mut child = env.command(["completions", "zsh"]).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::with_capacity(16, child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let answer = crate::env::wait(child, std::time::Duration::from_secs(10));
+    assert_eq!((answer.code, answer.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_full_disk_under_standard_output_is_a_failure() {
+    let env = TestEnv::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = env.command(["status"]).stdout(full).spawn().unwrap();
+    crate::env::wait(child, std::time::Duration::from_secs(10)).failed(9);
+}

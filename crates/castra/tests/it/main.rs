@@ -1,0 +1,13 @@
+//! The `castra` command, run as a person runs it: one module per family of claims.
+
+mod clean;
+mod completions;
+mod console;
+mod docs;
+mod env;
+mod faults;
+mod help;
+mod init;
+mod json;
+mod logs;
+mod selection;
