@@ -6,15 +6,28 @@
 
 /// Every failpoint, in the order `up` and `down` reach them.
 pub const ALL: &[&str] = &[
+    "up.workspace-prepared",
+    "up.records-written",
     "image-verified",
     "image-recorded",
     "image-published",
+    "up.images-ready",
+    "up.locked",
+    "up.old-overlay-discarded",
+    "up.defined",
+    "up.overlay-created",
+    "up.seed-written",
     "launch.intent-written",
     "launch.spawned",
     "launch.pidfile-written",
     "launch.running",
+    "up.launched",
+    "up.ready",
+    "down.marked",
     "stop.kill-recorded",
     "stop.end-recorded",
+    "down.stopped",
+    "down.discarded",
 ];
 
 /// The environment variable that names the failpoint to die at.

@@ -166,8 +166,15 @@ impl Shutdown<'_> {
     /// Discards the disposable disks of a stopped VM. `found` is why it had stopped before anyone
     /// asked.
     fn discard(&self, vm: &VmHandle, found: Option<&StopReason>) -> Result<ByteSize, Error> {
-        let spec = block_on(self.backend.get_spec(vm))?;
-        discard_disposable(&vm.name, &spec.disks, found, self.sink)
+        let mut disks = block_on(self.backend.get_spec(vm))?.disks;
+        let config = self.target.project.as_ref().and_then(|project| project.vm(vm.name.as_str()));
+        for disk in &mut disks {
+            // Whoever wrote `persistent = true` while it ran wants to keep what it wrote.
+            if config.is_some_and(|config| config.persistence == Persistence::Persistent) {
+                disk.persistence = Persistence::Persistent;
+            }
+        }
+        discard_disposable(&vm.name, &disks, found, self.sink)
     }
 }
 

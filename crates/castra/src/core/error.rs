@@ -61,6 +61,14 @@ pub enum Error {
     /// An overlay cannot be made or used.
     #[error(transparent)]
     Overlay(#[from] OverlayError),
+    /// A file that Castra did not make is where a disposable overlay should be.
+    #[error("`{}` is in the way: VM `{vm}` would discard it, and castra did not make it", path.display())]
+    ForeignOverlay {
+        /// The VM.
+        vm: VmName,
+        /// The file.
+        path: PathBuf,
+    },
     /// A seed cannot be made.
     #[error("the cloud-init seed of VM `{vm}` cannot be made")]
     Seed {
@@ -238,6 +246,8 @@ impl Error {
             Self::Backend(error) => error,
             Self::Refused { source, .. } => source,
             Self::Image(error) => error,
+            Self::Lockfile(error) => error,
+            Self::Mirror(error) => error,
             Self::Build(error) => error,
             Self::BaseImage(error) => error,
             Self::Overlay(error) => error,
@@ -258,7 +268,8 @@ impl Explain for Error {
         }
         match self {
             Self::UnknownVm { .. } | Self::UnknownWorkspace { .. } | Self::WhichVm { .. } => ErrorKind::Usage,
-            Self::PortHeld { .. }
+            Self::ForeignOverlay { .. }
+            | Self::PortHeld { .. }
             | Self::LiveVm { .. }
             | Self::ConsoleTaken { .. }
             | Self::Exists { .. }
@@ -284,6 +295,10 @@ impl Explain for Error {
             Self::PortHeld { .. } => {
                 vec!["give the forward another `host` port in castra.toml, or stop what holds it".to_owned()]
             }
+            Self::ForeignOverlay { .. } => vec![
+                "name another file as `overlay`, or move this one away".to_owned(),
+                "to keep what is in it, set `persistent = true`".to_owned(),
+            ],
             Self::NotReady { vm, console, .. } => not_ready_hints(vm, console),
             Self::StoppedWhileStarting { vm, console, .. } => stopped_hints(vm, console),
             Self::WouldNotDie { vm, pid } => {

@@ -20,6 +20,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use plasmavmc_types::{ErrorKind, Explain};
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::Arch;
@@ -101,6 +102,27 @@ pub enum LockfileError {
         #[source]
         source: HostError,
     },
+}
+
+impl Explain for LockfileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Host { source } => source.kind(),
+            Self::Syntax { .. } | Self::Version { .. } | Self::Twice { .. } | Self::Url { .. } => {
+                ErrorKind::Config
+            }
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Host { source } => source.hints(),
+            Self::Version { .. } => vec!["use the version of castra that wrote castra.lock".to_owned()],
+            Self::Syntax { .. } | Self::Twice { .. } | Self::Url { .. } => {
+                vec!["restore castra.lock, or delete it: `castra up` pins the images anew".to_owned()]
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]

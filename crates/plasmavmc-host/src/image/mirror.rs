@@ -5,6 +5,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use plasmavmc_types::{ErrorKind, Explain};
+
 /// The environment variable that names a mirror.
 ///
 /// Its value is a base URL (`http://` or `https://`, with or without a path). It takes the place of
@@ -29,6 +31,16 @@ impl fmt::Debug for Mirror {
 #[error("`{}` is not a base URL such as `https://mirror.example/castra`", shown(text).escape_debug())]
 pub struct MirrorError {
     text: String,
+}
+
+impl Explain for MirrorError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+
+    fn hints(&self) -> Vec<String> {
+        vec![format!("give it a URL, or leave it out: `unset {MIRROR_VARIABLE}`")]
+    }
 }
 
 impl Mirror {

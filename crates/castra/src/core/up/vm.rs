@@ -44,8 +44,8 @@ struct Launched {
 impl VmUp<'_> {
     /// Brings one VM up.
     pub(super) fn run(&self, vm: &VmConfig) -> Result<(VmOutcome, Vec<Diagnostic>), Error> {
-        let operation = Operation::begin(self.layout, &vm.name, OperationKind::Starting)?;
         let lock = FileLock::acquire(&self.layout.vm_lock(&vm.name), LOCK_BOUND)?;
+        let operation = Operation::begin(self.layout, &vm.name, OperationKind::Starting)?;
         failpoint::hit("up.locked");
         let launched = self.launch(vm)?;
         drop(lock);
@@ -109,10 +109,12 @@ impl VmUp<'_> {
                 }
                 Step::DiscardOverlay => self.discard(vm, known.as_ref())?,
                 Step::KeepOverlay => {
+                    self.define(&wanted)?;
                     overlay::verify(&vm.overlay, base)?;
                     self.overlay_event(vm, false);
                 }
                 Step::CreateOverlay => {
+                    self.define(&wanted)?;
                     overlay::prepare(&vm.overlay, base, None, overlay::Existing::Refuse)?;
                     failpoint::hit("up.overlay-created");
                     self.overlay_event(vm, true);
@@ -123,8 +125,6 @@ impl VmUp<'_> {
                     self.sink.emit(Some(&vm.name), EventKind::SeedPrepared { path });
                 }
                 Step::StartVm => {
-                    block_on(self.launcher.backend.create_vm(&wanted))?;
-                    failpoint::hit("up.defined");
                     launched.at = Instant::now();
                     self.tell_accelerator(vm)?;
                     launched.status = self.start(vm, &handle)?;
@@ -134,6 +134,14 @@ impl VmUp<'_> {
             }
         }
         Ok(launched)
+    }
+
+    /// Writes down what the VM is, before its overlay is made: an overlay that is found later
+    /// without its VM's record is nobody's, and is not touched.
+    fn define(&self, spec: &VmSpec) -> Result<(), Error> {
+        block_on(self.launcher.backend.create_vm(spec))?;
+        failpoint::hit("up.defined");
+        Ok(())
     }
 
     /// Says which accelerator is tried first, and why; fails where none can run the VM.
@@ -167,6 +175,9 @@ impl VmUp<'_> {
 
     /// Discards what a stopped run left, as `down` would have.
     fn discard(&self, vm: &VmConfig, known: Option<&VmSpec>) -> Result<(), Error> {
+        if !is_ours(self.layout, vm, known) {
+            return Err(Error::ForeignOverlay { vm: vm.name.clone(), path: vm.overlay.clone() });
+        }
         let handle = known.map(|spec| VmHandle { id: spec.id, name: spec.name.clone() });
         let found = match &handle {
             Some(handle) => block_on(self.launcher.backend.get_status(handle))?.stop_reason,
@@ -225,6 +236,13 @@ fn definition(backend: &dyn Observe, name: &VmName) -> Result<Option<VmSpec>, Er
         Some(vm) => Ok(Some(block_on(backend.get_spec(&vm))?)),
         None => Ok(None),
     }
+}
+
+/// Whether the file at the overlay's path may be discarded: the VM had it as its disk, or it lies
+/// in the workspace, where everything is Castra's.
+fn is_ours(layout: &Layout, vm: &VmConfig, known: Option<&VmSpec>) -> bool {
+    vm.overlay.starts_with(layout.root())
+        || known.is_some_and(|spec| spec.disks.iter().any(|disk| !disk.read_only && disk.path == vm.overlay))
 }
 
 /// Points out that a running VM differs from its config.
