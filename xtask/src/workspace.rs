@@ -43,11 +43,14 @@ pub(crate) enum ChoreError {
         source: std::io::Error,
     },
     /// Cargo could not be run.
-    #[error("failed to run `cargo metadata`")]
+    #[error("failed to run `cargo`")]
     Cargo {
         #[source]
         source: std::io::Error,
     },
+    /// `castra` could not be built, or did not write its pages.
+    #[error("`cargo run --package castra -- docs` failed with {status}")]
+    Castra { status: std::process::ExitStatus },
     /// Cargo ran and failed.
     #[error("`cargo metadata` failed: {said}")]
     Metadata { said: String },

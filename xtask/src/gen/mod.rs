@@ -1,8 +1,10 @@
 //! The pages of `docs/` that are made from the code: where they list things, code is the list.
 //!
 //! One file per page, each a function that gives its text; [`PAGES`] names them. `write` makes them,
-//! `check` tells which are not as the code says. Tests: in each page's file.
+//! `check` tells which are not as the code says. Those of the command line are made by the
+//! command and checked by its own tests. Tests: in each page's file.
 
+mod command_line;
 mod config;
 mod events;
 mod exit_codes;
@@ -32,7 +34,7 @@ pub(crate) fn write(root: &Path) -> Result<(), ChoreError> {
         path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(error)?;
         std::fs::write(&path, text).map_err(error)?;
     }
-    Ok(())
+    command_line::write(root)
 }
 
 /// The pages that are not as the code says.

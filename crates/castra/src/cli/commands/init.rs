@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Examples:
   castra init                      castra.toml in this directory
   castra init --name shop          a project that is not called as its directory
-  castra init --config vms/        in another directory
+  castra init --config vms/castra.toml
   castra init --force              replace the castra.toml that is there";
 
 /// Write a castra.toml that works as it is

@@ -40,8 +40,7 @@ fn section(command: &Command, parent: &str, level: usize, text: &mut String) {
     if let Some(after) = command.get_after_help() {
         let after = after.to_string();
         let (examples, rest) = after.split_once("\n\n").unwrap_or((&after, ""));
-        let examples = examples.trim_start_matches("Examples:\n").lines().map(str::trim_start);
-        text.push_str(&format!("\n```sh\n{}\n```\n", examples.collect::<Vec<_>>().join("\n")));
+        text.push_str(&format!("\n```sh\n{}```\n", script(examples.trim_start_matches("Examples:\n"))));
         if !rest.is_empty() {
             text.push_str(&format!("\n{}\n", rest.replace('\n', " ")));
         }
@@ -49,6 +48,25 @@ fn section(command: &Command, parent: &str, level: usize, text: &mut String) {
     for sub in subcommands(command) {
         section(sub, &name, level + 1, text);
     }
+}
+
+/// Examples as a script: what is said about a line becomes a comment.
+fn script(examples: &str) -> String {
+    let parts = |line: &'_ str| {
+        let line = line.trim_start().to_owned();
+        match line.split_once("  ") {
+            Some((command, words)) => (command.to_owned(), words.trim_start().to_owned()),
+            None => (line, String::new()),
+        }
+    };
+    let lines: Vec<_> = examples.lines().map(parts).collect();
+    let commented = lines.iter().filter(|(_, words)| !words.is_empty());
+    let width = commented.map(|(command, _)| command.len()).max().unwrap_or(0);
+    let line = |(command, words): &(String, String)| match words.as_str() {
+        "" => format!("{command}\n"),
+        words => format!("{command:width$}  # {words}\n"),
+    };
+    lines.iter().map(line).collect()
 }
 
 /// The line that says in which order the words stand.
