@@ -13,12 +13,11 @@
 //! them in tests). Tests: below, as snapshots.
 
 use std::error::Error;
-use std::process::ExitCode;
 
 use plasmavmc_types::{ErrorKind, Explain};
 use serde::Serialize;
 
-use crate::exit::{OK, exit_code};
+use crate::exit::exit_code;
 use crate::fault::{SourceFault, position, render_faults};
 use crate::screen::{Width, style, styled};
 use crate::text::printable;
@@ -179,19 +178,6 @@ pub fn is_closed_stdout(error: &(dyn Error + 'static)) -> bool {
         .any(|cause| matches!(cause.downcast_ref(), Some(StdoutError::Closed)))
 }
 
-/// The end of a command: shows a failure, and gives the process's exit code.
-pub fn finish<E: Explain + 'static>(
-    result: Result<(), E>,
-    format: OutputFormat,
-    out: &Stdout,
-    err: &Stderr,
-) -> ExitCode {
-    match result {
-        Err(error) if !is_closed_stdout(&error) => Report::of(&error).show(format, out, err).into(),
-        Ok(()) | Err(_) => OK.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -292,7 +278,5 @@ mod tests {
         let result = out.print("x").map_err(|source| Sample::Output { source });
         assert!(is_closed_stdout(result.as_ref().unwrap_err()));
         assert!(!is_closed_stdout(&sample()));
-        let code = finish(result, OutputFormat::Human, &out, &Stderr::new(ColorMode::Never));
-        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
     }
 }

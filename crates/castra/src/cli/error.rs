@@ -18,7 +18,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Env(#[from] EnvError),
     /// Standard output does not take the answer.
-    #[error(transparent)]
+    #[error("the answer cannot be given")]
     Stdout(#[from] StdoutError),
     /// The terminal cannot be used.
     #[error(transparent)]

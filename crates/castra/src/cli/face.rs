@@ -53,23 +53,15 @@ struct OutcomeLine<'a, T> {
 }
 
 impl Face {
-    /// The face of this process. Gives the streams back where there is none, for the error.
-    pub(crate) fn new(
-        args: &GlobalArgs,
-        out: Stdout,
-        err: Stderr,
-    ) -> Result<Self, (CliError, Stdout, Stderr)> {
-        let session = match session() {
-            Ok(session) => session,
-            Err(error) => return Err((error, out, err)),
-        };
+    /// The face of this process.
+    pub(crate) fn new(args: &GlobalArgs, session: Session, out: Stdout, err: Stderr) -> Self {
         let detail = match (args.quiet, args.verbose) {
             (true, _) => Detail::Quiet,
             (false, true) => Detail::Full,
             (false, false) => Detail::Normal,
         };
         let discovery = if args.skip_discovery { Discovery::Skip } else { Discovery::Search };
-        Ok(Self { session, out, err, format: args.format(), detail, config: args.config.clone(), discovery })
+        Self { session, out, err, format: args.format(), detail, config: args.config.clone(), discovery }
     }
 
     /// The config that was named.
@@ -157,7 +149,11 @@ impl Face {
     }
 }
 
-fn session() -> Result<Session, CliError> {
+/// What this process's environment says, read here and nowhere else.
+///
+/// # Errors
+/// [`CliError`] where it says nothing usable.
+pub(crate) fn session() -> Result<Session, CliError> {
     let cwd = std::env::current_dir().map_err(|source| CliError::CurrentDir { source })?;
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let qemu = set(CASTRA_QEMU).map(|path| cwd.join(path));

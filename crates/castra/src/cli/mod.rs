@@ -21,38 +21,40 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use plasmavmc_term::{OutputFormat, Report, Stderr, Stdout, StdoutError};
+use plasmavmc_term::{OutputFormat, Report, Stderr, Stdout, StdoutError, is_closed_stdout};
 
 use self::args::Args;
-use self::error::{CliError, UsageError};
-use self::face::Face;
+use self::error::UsageError;
+use self::face::{Face, session};
 
 /// Runs the command this process was asked for.
 pub fn main() -> ExitCode {
-    run(std::env::args_os().collect())
+    let words: Vec<OsString> = std::env::args_os().collect();
+    run(&words)
 }
 
-fn run(words: Vec<OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(&words) {
+fn run(words: &[OsString]) -> ExitCode {
+    let args = match Args::try_parse_from(words) {
         Ok(args) => args,
-        Err(error) => return no_command(error, &words),
+        Err(error) => return no_command(&error, words),
     };
     let (out, err) = (Stdout::new(args.global.color), Stderr::new(args.global.color));
     let format = args.global.format();
-    let face = match Face::new(&args.global, out, err) {
-        Ok(face) => face,
-        Err((error, out, err)) => return error.report(err.width()).show(format, &out, &err).into(),
+    let session = match session() {
+        Ok(session) => session,
+        Err(error) => return error.report(err.width()).show(format, &out, &err).into(),
     };
+    let face = Face::new(&args.global, session, out, err);
     match commands::run(&args.command, &face) {
         Ok(code) => code.into(),
         // Whoever read it has seen enough.
-        Err(CliError::Stdout(StdoutError::Closed)) => ExitCode::SUCCESS,
+        Err(error) if is_closed_stdout(&error) => ExitCode::SUCCESS,
         Err(error) => error.report(face.err.width()).show(format, &face.out, &face.err).into(),
     }
 }
 
 /// Answers words that are no command: help and version are asked for, the rest is a mistake.
-fn no_command(error: clap::Error, words: &[OsString]) -> ExitCode {
+fn no_command(error: &clap::Error, words: &[OsString]) -> ExitCode {
     let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let color = args::color_of(words);
     let (out, err) = (Stdout::new(color), Stderr::new(color));
@@ -65,7 +67,7 @@ fn no_command(error: clap::Error, words: &[OsString]) -> ExitCode {
             Ok(()) | Err(StdoutError::Closed) => ExitCode::SUCCESS,
         };
     }
-    let usage = UsageError::new(&error);
+    let usage = UsageError::new(error);
     if json {
         return Report::of(&usage).show(OutputFormat::Json, &out, &err).into();
     }

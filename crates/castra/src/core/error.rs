@@ -310,9 +310,13 @@ impl Explain for Error {
                     format!("nothing of `{vm}` was deleted; run `castra down` again when it is gone"),
                 ]
             }
-            Self::LiveVm { workspace, .. } => {
-                vec![format!("stop it first: `castra down --workspace {workspace}`")]
-            }
+            Self::LiveVm { workspace, .. } => vec![
+                format!("stop it first: `castra down --workspace {workspace}`"),
+                "`castra clean --force` removes what does not belong to it".to_owned(),
+            ],
+            Self::ConsoleTaken { vm } => vec![format!(
+                "leave it there with Ctrl-], or only watch: `castra logs {vm} --source serial --follow`"
+            )],
             Self::Exists { .. } => vec!["`--force` replaces it".to_owned()],
             Self::NotRunning { vm } => {
                 vec![format!("start it with `castra up`; `castra logs {vm}` shows its last run")]

@@ -112,6 +112,20 @@ impl TestEnv {
         wait(child, BOUND)
     }
 
+    /// Checks every line of an answer against the schema of that name.
+    #[track_caller]
+    pub(crate) fn holds(&self, schema: &str, answer: &Answer) {
+        let schema: Value =
+            serde_json::from_str(&self.castra(["schema", schema]).succeeded().stdout).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let lines = answer.lines();
+        assert!(!lines.is_empty(), "{answer}");
+        for line in lines {
+            let faults: Vec<_> = validator.iter_errors(&line).map(|fault| fault.to_string()).collect();
+            assert!(faults.is_empty(), "{faults:?}\n{line}");
+        }
+    }
+
     /// Every file and directory below `dir`, relative to it, in order.
     pub(crate) fn tree(dir: &Path) -> Vec<String> {
         let mut found = Vec::new();

@@ -1,5 +1,7 @@
 //! The `castra` command, run as a person runs it: one module per family of claims.
 
+#![expect(clippy::unwrap_used, reason = "a set-up that fails is a test that fails")]
+
 mod clean;
 mod completions;
 mod console;
@@ -11,3 +13,4 @@ mod init;
 mod json;
 mod logs;
 mod selection;
+mod watch;

@@ -143,8 +143,8 @@ mod tests {
             printer.take(LogItem::Line(LogLine { source, vm, bytes })).unwrap();
         }
         printer.take(LogItem::Quiet).unwrap();
-        let text = String::from_utf8_lossy(&seen.lock().unwrap()).into_owned();
-        text
+        let bytes = seen.lock().unwrap().clone();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Surveyor<'_> {
         for path in entries(&self.layout.overlays())? {
             let unclaimed = file_id(&path).is_some_and(|id| !claimed.contains(&id));
             if unclaimed && !is_temporary(&path) {
-                self.unclaimed_overlay(path)?;
+                self.unclaimed_overlay(&path)?;
             }
         }
         Ok(())
@@ -138,7 +138,7 @@ impl Surveyor<'_> {
     }
 
     /// An overlay no readable definition names.
-    fn unclaimed_overlay(&mut self, path: PathBuf) -> Result<(), Error> {
+    fn unclaimed_overlay(&mut self, path: &Path) -> Result<(), Error> {
         let owner = path.file_stem().and_then(|stem| stem.to_str()?.parse::<VmName>().ok());
         let traced = self.vms.iter().find(|vm| Some(&vm.name) == owner.as_ref());
         let configured = self.project.and_then(|project| project.vm(owner.as_ref()?.as_str()));
@@ -151,9 +151,9 @@ impl Surveyor<'_> {
         } else if unreadable {
             "its VM's record cannot be read, so it may be persistent"
         } else {
-            return self.overlay(&path);
+            return self.overlay(path);
         };
-        self.kept.extend(file_id(&path));
+        self.kept.extend(file_id(path));
         self.note(format!("overlay `{}` stays: {reason}", path.display()), None);
         Ok(())
     }
