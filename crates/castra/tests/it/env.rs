@@ -79,6 +79,18 @@ impl TestEnv {
         path
     }
 
+    /// A world whose project has a VM `web` with an empty disk: its QEMU runs, and finds nothing to
+    /// boot. `more` are further keys of the VM.
+    pub(crate) fn with_vm(more: &str) -> Self {
+        let env = Self::new();
+        let mut command = Command::new("qemu-img");
+        command.args(["create", "-q", "-f", "qcow2", "disk.qcow2", "16M"]).current_dir(env.project());
+        assert!(command.status().unwrap().success());
+        let vm = "name = \"web\"\nbase_image = \"disk.qcow2\"\nmemory = \"64 MiB\"\naccelerator = \"tcg\"";
+        env.write("castra.toml", format!("[project]\nname = \"shop\"\n[[vms]]\n{vm}\n{more}\n"));
+        env
+    }
+
     /// The project's workspace, as the command itself tells it.
     pub(crate) fn layout(&self) -> Layout {
         let status = self.castra(["status", "--json", "--config", "castra.toml"]).outcome();

@@ -31,6 +31,29 @@ fn every_answer_is_as_its_schema_says() {
 }
 
 #[test]
+fn what_is_told_of_a_running_vm_is_as_its_schema_says() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let env = TestEnv::with_vm(&format!("port_forwards = [{{ host = {port}, guest = 22 }}]"));
+    env.holds("plan", &env.castra(["up", "--plan", "--json"]).succeeded());
+    let up = env.castra(["up", "--wait", "none", "--json"]).succeeded();
+    env.holds("up", &up);
+    let events: Vec<_> =
+        up.lines().iter().filter_map(|line| line["event"].as_str().map(str::to_owned)).collect();
+    for event in ["WorkspacePrepared", "OverlayPrepared", "VmLaunched", "VmReady"] {
+        assert!(events.contains(&event.to_owned()), "{event} is missing: {events:?}");
+    }
+    env.holds("up", &env.castra(["up", "--wait", "none", "--json"]).succeeded());
+    env.holds("status", &env.castra(["status", "--json"]).succeeded());
+    env.holds("ports", &env.castra(["ports", "--json"]).succeeded());
+    env.holds("clean", &env.castra(["clean", "--dry-run", "--json"]).succeeded());
+    env.holds("down", &env.castra(["down", "--now", "--json"]).succeeded());
+    env.holds("status", &env.castra(["status", "--json"]).succeeded());
+    let logs = env.castra(["logs", "--json"]).succeeded();
+    env.holds("logs", &logs);
+    assert!(logs.lines().iter().any(|line| line["log"]["event"]["event"] == "ShutdownComplete"), "{logs}");
+}
+
+#[test]
 fn faults_of_a_config_are_as_the_schema_of_errors_says() {
     let env = TestEnv::new();
     env.write("castra.toml", "[[vms]]\nname = \"../x\"\nbogus = 1\n");

@@ -109,7 +109,7 @@ impl Surveyor<'_> {
                     continue;
                 };
                 claimed.insert(id);
-                match disk.persistence {
+                match self.persistence(&vm.name, disk.persistence) {
                     _ if vm.live => self.keep(disk),
                     Persistence::Persistent => self.keep_persistent(&vm.name, disk),
                     Persistence::Disposable if overlays == Overlays::Keep => {
@@ -131,6 +131,16 @@ impl Surveyor<'_> {
         Ok(())
     }
 
+    /// Whether a disk stays. Whoever wrote `persistent = true` after its VM was started wants to keep
+    /// what it wrote.
+    fn persistence(&self, vm: &VmName, recorded: Persistence) -> Persistence {
+        let configured = self.project.and_then(|project| project.vm(vm.as_str()));
+        match configured.map(|vm| vm.persistence) {
+            Some(Persistence::Persistent) => Persistence::Persistent,
+            Some(Persistence::Disposable) | None => recorded,
+        }
+    }
+
     fn keep_persistent(&mut self, vm: &VmName, disk: &DiskSpec) {
         self.keep(disk);
         let message = format!("the disk of persistent VM `{vm}` stays: {}", disk.path.display());
@@ -141,12 +151,12 @@ impl Surveyor<'_> {
     fn unclaimed_overlay(&mut self, path: &Path) -> Result<(), Error> {
         let owner = path.file_stem().and_then(|stem| stem.to_str()?.parse::<VmName>().ok());
         let traced = self.vms.iter().find(|vm| Some(&vm.name) == owner.as_ref());
-        let configured = self.project.and_then(|project| project.vm(owner.as_ref()?.as_str()));
+        let persistence = owner.as_ref().map(|owner| self.persistence(owner, Persistence::Disposable));
         let unreadable =
             traced.is_some_and(|vm| vm.disks.is_none() && self.layout.vm_record(&vm.name).exists());
         let reason = if traced.is_some_and(|vm| vm.live) {
             "its VM is live"
-        } else if configured.is_some_and(|vm| vm.persistence == Persistence::Persistent) {
+        } else if persistence == Some(Persistence::Persistent) {
             "its VM is persistent"
         } else if unreadable {
             "its VM's record cannot be read, so it may be persistent"
