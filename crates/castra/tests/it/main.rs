@@ -6,12 +6,18 @@ mod clean;
 mod clean_vms;
 mod completions;
 mod console;
+#[cfg(feature = "failpoints")]
+mod crash;
 mod docs;
 mod env;
 mod faults;
+mod guests;
 mod help;
+mod host_faults;
 mod init;
 mod json;
 mod logs;
+mod process_faults;
+mod race;
 mod selection;
 mod watch;
