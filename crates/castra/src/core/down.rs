@@ -80,46 +80,67 @@ pub struct VmDown {
     pub reclaimed_bytes: u64,
 }
 
-/// Stops the VMs of the selected workspaces.
+/// Stops the VMs of the selected workspaces, all at once.
 ///
 /// # Errors
-/// [`Error`] where a workspace or VM is not known; [`Error::Vms`] where some VM could not be
-/// stopped, after all others were.
+/// [`Error`] where a workspace or VM is not known, before any is stopped; [`Error::Vms`] where some
+/// VM could not be stopped, after all others were.
 pub fn down(
     session: &Session,
     options: &DownOptions,
     observer: &Observer<'_>,
 ) -> Result<OperationOutput<DownOutcome>, Error> {
     let targets = targets(session, &options.selection)?;
-    let mut workspaces = Vec::new();
-    let mut failures = Vec::new();
-    let mut seen = Vec::new();
-    for target in &targets {
-        let backend = backend::writer(&target.layout);
-        let wanted = |vm: &VmHandle| options.vms.is_empty() || options.vms.contains(&vm.name);
-        let vms: Vec<_> = block_on(backend.list_vms())?.into_iter().filter(wanted).collect();
-        seen.extend(vms.iter().map(|vm| vm.name.clone()));
-        let recorder = Recorder::new(&target.layout, observer);
-        let shutdown = Shutdown {
+    let events = Recorder::forwarding(observer);
+    let shutdowns: Vec<_> = targets
+        .iter()
+        .map(|target| Shutdown {
             target,
-            backend: &*backend,
-            sink: &recorder,
+            backend: backend::writer(&target.layout),
+            sink: events.keeping(&target.layout),
             policy: policy(target, options.patience),
-        };
-        let mut done = Vec::new();
-        for (vm, result) in vms.iter().zip(fan_out(&vms, |vm| shutdown.run(vm))) {
-            match result {
-                Ok(outcome) => done.push(outcome),
-                Err(error) => failures.push(VmFailure { vm: vm.name.clone(), error: Box::new(error) }),
+        })
+        .collect();
+    let jobs = jobs(&shutdowns, &options.vms)?;
+    let results = fan_out(&jobs, |(shutdown, vm)| shutdown.run(vm));
+    let mut workspaces: Vec<_> = targets
+        .iter()
+        .map(|target| WorkspaceDown {
+            id: target.id.clone(),
+            project: target.project_name(),
+            vms: Vec::new(),
+        })
+        .collect();
+    let mut failures = Vec::new();
+    for ((shutdown, vm), result) in jobs.iter().zip(results) {
+        match result {
+            Ok(outcome) => {
+                let of = workspaces.iter_mut().find(|workspace| workspace.id == shutdown.target.id);
+                of.expect("each job is of a target").vms.push(outcome);
             }
+            Err(error) => failures.push(VmFailure { vm: vm.name.clone(), error: Box::new(error) }),
         }
-        workspaces.push(WorkspaceDown { id: target.id.clone(), project: target.project_name(), vms: done });
-    }
-    if let Some(unknown) = options.vms.iter().find(|vm| !seen.contains(vm)) {
-        return Err(Error::UnknownVm { vm: unknown.to_string(), known: Vec::new() });
     }
     Error::from_failures(failures)?;
     Ok(OperationOutput::new(DownOutcome { workspaces }))
+}
+
+/// The VMs to stop, each with its workspace.
+fn jobs<'a, 'b>(
+    shutdowns: &'b [Shutdown<'a>],
+    wanted: &[VmName],
+) -> Result<Vec<(&'b Shutdown<'a>, VmHandle)>, Error> {
+    let mut all = Vec::new();
+    for shutdown in shutdowns {
+        let vms = block_on(shutdown.backend.list_vms())?;
+        all.extend(vms.into_iter().map(|vm| (shutdown, vm)));
+    }
+    if let Some(unknown) = wanted.iter().find(|name| all.iter().all(|(_, vm)| vm.name != **name)) {
+        let known = all.into_iter().map(|(_, vm)| vm.name).collect();
+        return Err(Error::UnknownVm { vm: unknown.to_string(), known });
+    }
+    all.retain(|(_, vm)| wanted.is_empty() || wanted.contains(&vm.name));
+    Ok(all)
 }
 
 /// The waits of a workspace: its config's, else the last `up`'s, else the defaults.
@@ -135,8 +156,8 @@ fn policy(target: &Target, patience: Patience) -> LadderPolicy {
 /// One workspace's shutdown.
 struct Shutdown<'a> {
     target: &'a Target,
-    backend: &'a dyn HypervisorBackend,
-    sink: &'a dyn EventSink,
+    backend: Box<dyn HypervisorBackend>,
+    sink: Recorder<'a>,
     policy: LadderPolicy,
 }
 
@@ -148,7 +169,7 @@ impl Shutdown<'_> {
         failpoint::hit("down.marked");
         let before = block_on(self.backend.get_status(vm))?;
         let clock = MonotonicClock::new();
-        let (outcome, reason) = block_on(stop(self.backend, vm, self.policy, &clock, self.sink))?;
+        let (outcome, reason) = block_on(stop(&*self.backend, vm, self.policy, &clock, &self.sink))?;
         failpoint::hit("down.stopped");
         if outcome == ShutdownOutcome::StillRunning {
             return Err(Error::WouldNotDie { vm: vm.name.clone(), pid: before.pid });
@@ -174,7 +195,7 @@ impl Shutdown<'_> {
                 disk.persistence = Persistence::Persistent;
             }
         }
-        discard_disposable(&vm.name, &disks, found, self.sink)
+        discard_disposable(&vm.name, &disks, found, &self.sink)
     }
 }
 

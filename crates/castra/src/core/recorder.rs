@@ -1,13 +1,14 @@
 //! Numbers events, hands them to whoever watches, and keeps them in `logs/events.jsonl`.
 //!
-//! One recorder per command and workspace. Each event is one `write` of one line to a file opened
-//! for appending, so that the lines of commands running at once do not mix. A log that cannot be
-//! written never fails the operation it tells about. Tests: below.
+//! One stream of numbers per command, and one recorder per workspace it works on. Each event is one
+//! `write` of one line to a file opened for appending, so that the lines of commands running at
+//! once do not mix. A log that cannot be written never fails the operation it tells about. Tests:
+//! below.
 
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use plasmavmc_host::Layout;
@@ -19,13 +20,13 @@ pub type Observer<'a> = dyn Fn(&Event) + Sync + 'a;
 
 /// Numbers, forwards and keeps events.
 pub struct Recorder<'a> {
-    inner: Mutex<Inner>,
-    observer: &'a Observer<'a>,
+    stream: Arc<Stream<'a>>,
+    log: Option<File>,
 }
 
-struct Inner {
-    last_seq: u64,
-    log: Option<File>,
+struct Stream<'a> {
+    last_seq: Mutex<u64>,
+    observer: &'a Observer<'a>,
 }
 
 impl<'a> Recorder<'a> {
@@ -34,31 +35,37 @@ impl<'a> Recorder<'a> {
     /// Where the log cannot be opened, for instance before the workspace exists, events are only
     /// forwarded.
     pub fn new(layout: &Layout, observer: &'a Observer<'a>) -> Self {
-        let log = File::options().append(true).create(true).mode(0o600).open(layout.events_log()).ok();
-        Self { inner: Mutex::new(Inner { last_seq: 0, log }), observer }
+        Self::forwarding(observer).keeping(layout)
     }
 
     /// A recorder that keeps nothing.
     pub fn forwarding(observer: &'a Observer<'a>) -> Self {
-        Self { inner: Mutex::new(Inner { last_seq: 0, log: None }), observer }
+        Self { stream: Arc::new(Stream { last_seq: Mutex::new(0), observer }), log: None }
+    }
+
+    /// A recorder of the same stream that keeps the events of the workspace at `layout`.
+    #[must_use]
+    pub fn keeping(&self, layout: &Layout) -> Self {
+        let log = File::options().append(true).create(true).mode(0o600).open(layout.events_log()).ok();
+        Self { stream: Arc::clone(&self.stream), log }
     }
 }
 
 impl EventSink for Recorder<'_> {
     fn emit(&self, vm: Option<&VmName>, kind: EventKind) {
         // Held while the observer runs: events reach it in the order of their numbers.
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.last_seq += 1;
-        let event = Event { seq: inner.last_seq, at: SystemTime::now().into(), vm: vm.cloned(), kind };
+        let mut last_seq = self.stream.last_seq.lock().unwrap_or_else(PoisonError::into_inner);
+        *last_seq += 1;
+        let event = Event { seq: *last_seq, at: SystemTime::now().into(), vm: vm.cloned(), kind };
         if is_kept(&event.kind)
-            && let Some(log) = &mut inner.log
+            && let Some(mut log) = self.log.as_ref()
             && let Ok(mut line) = serde_json::to_vec(&event)
         {
             line.push(b'\n');
             // An event log on a full disk is no reason to leave a VM half stopped.
             let _ = log.write_all(&line);
         }
-        (self.observer)(&event);
+        (self.stream.observer)(&event);
     }
 }
 
@@ -84,7 +91,7 @@ mod tests {
         let progress =
             EventKind::ImageDownloadProgress { image: "a".into(), done_bytes: 1, total_bytes: None };
         recorder.emit(None, progress);
-        recorder.emit(Some(&vm), EventKind::VmReady { elapsed_ms: 7 });
+        recorder.keeping(&layout).emit(Some(&vm), EventKind::VmReady { elapsed_ms: 7 });
         let text = std::fs::read_to_string(layout.events_log()).unwrap();
         let kept: Vec<Event> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let seen = seen.into_inner().unwrap();

@@ -106,13 +106,13 @@ impl KvmBackend<'_> {
 }
 
 /// The accelerator to try first, and those to fall back to: the one the spec insists on and none, or
-/// those that work here, TCG last in any case.
+/// those that work here in their order, TCG among them in any case.
 fn candidates(spec: &VmSpec, proven: &[Accelerator]) -> (Accelerator, Vec<Accelerator>) {
     if let Some(required) = spec.accelerator.required() {
         return (required, Vec::new());
     }
-    let hardware = proven.iter().copied().filter(|&accelerator| accelerator != Accelerator::Tcg);
-    let mut all = hardware.chain([Accelerator::Tcg]);
+    let missing = (!proven.contains(&Accelerator::Tcg)).then_some(Accelerator::Tcg);
+    let mut all = proven.iter().copied().chain(missing);
     (all.next().unwrap_or(Accelerator::Tcg), all.collect())
 }
 
@@ -123,13 +123,13 @@ mod tests {
     use plasmavmc_types::AcceleratorChoice;
 
     #[test]
-    fn auto_ends_with_tcg_and_insistence_has_no_alternative() {
+    fn auto_keeps_the_proven_order_and_insistence_has_no_alternative() {
         use Accelerator as A;
         let candidates =
             |choice, proven: &[A]| candidates(&VmSpec { accelerator: choice, ..small_spec("web") }, proven);
         assert_eq!(candidates(AcceleratorChoice::Auto, &[]), (A::Tcg, vec![]));
         assert_eq!(candidates(AcceleratorChoice::Auto, &[A::Kvm]), (A::Kvm, vec![A::Tcg]));
-        assert_eq!(candidates(AcceleratorChoice::Auto, &[A::Tcg, A::Kvm]), (A::Kvm, vec![A::Tcg]));
+        assert_eq!(candidates(AcceleratorChoice::Auto, &[A::Tcg, A::Kvm]), (A::Tcg, vec![A::Kvm]));
         assert_eq!(candidates(AcceleratorChoice::Kvm, &[A::Tcg]), (A::Kvm, vec![]));
         assert_eq!(candidates(AcceleratorChoice::Tcg, &[A::Kvm]), (A::Tcg, vec![]));
     }
