@@ -8,7 +8,7 @@ use crate::cli::face::View;
 use crate::core::ports::{PortRow, PortState, PortsOutcome};
 
 const LEGEND: &str =
-    "active = leads into the guest, free = nobody listens, conflict = something else holds the port\n";
+    "active = leads into the guest, free = nobody listens\nconflict = something else holds the port\n";
 
 pub(crate) fn ports(outcome: &PortsOutcome, view: View) -> String {
     let mut text = String::new();
@@ -100,7 +100,8 @@ mod tests {
         web  127.0.0.1:8081/tcp  80     conflict  process 7 (nginx)
         web  127.0.0.1:9090/tcp  80     free      wanted by VM `www` of project `blog` (workspace blog-ba9876543210) too
 
-        active = leads into the guest, free = nobody listens, conflict = something else holds the port
+        active = leads into the guest, free = nobody listens
+        conflict = something else holds the port
         ");
     }
 
