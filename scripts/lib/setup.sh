@@ -114,10 +114,33 @@ ensure_tools() {
     say "Installed in $(seconds_since "$start") s"
 }
 
-# ensure_rust [COMPONENT...]: cargo is there, and these components.
+# find_rust: puts cargo into PATH and makes it run, also in a home directory that is not the one rustup
+# was installed in. Fails where there is none.
+find_rust() {
+    local place owner
+    owner=$(getent passwd "$(id -u)" | cut -d: -f6) || owner=''
+    if ! command -v cargo >/dev/null; then
+        for place in "${CARGO_HOME:-}" "$HOME/.cargo" "$owner/.cargo"; do
+            [ ! -x "$place/bin/cargo" ] || { PATH=$place/bin:$PATH && break; }
+        done
+    fi
+    command -v cargo >/dev/null || return 1
+    ! cargo --version >/dev/null 2>&1 || return 0
+    # The toolchains of rustup are in the home directory it was installed in, beside its programs.
+    place=$(dirname "$(dirname "$(dirname "$(command -v cargo)")")")
+    for place in "$place" "$owner"; do
+        if RUSTUP_HOME=$place/.rustup cargo --version >/dev/null 2>&1; then
+            export RUSTUP_HOME=$place/.rustup
+            return 0
+        fi
+    done
+    return 1
+}
+
+# ensure_rust [COMPONENT...]: cargo is there and runs, and these components.
 ensure_rust() {
     local component
-    command -v cargo >/dev/null || fail 'cargo is not installed: get the Rust toolchain with rustup, then start again'
+    find_rust || fail 'no working cargo was found: get the Rust toolchain with rustup, then start again'
     for component in "$@"; do
         "cargo-${component#rust}" --version >/dev/null 2>&1 && continue
         command -v rustup >/dev/null || fail "the Rust component $component is missing, and there is no rustup to add it"
