@@ -9,7 +9,7 @@
 //! rm      store ──► nothing; workspaces keep their own link or copy
 //! ```
 //!
-//! Owns: the operations behind `castra image`, and [`Images`], through which `up` gets its base
+//! Owns: the operations behind `castra image`, and `Images`, through which `up` gets its base
 //! images. Never does: download or hash itself (that is `plasmavmc_host::image`). Tests: in each
 //! file, and `tests/it/images.rs`.
 

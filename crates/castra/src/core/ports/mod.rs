@@ -2,7 +2,7 @@
 //!
 //! Reads only. What a live VM forwards is what it was started with; what a stopped one would
 //! forward is what its config says now. Tests: `tests/it/ports.rs`; who holds a port is decided in
-//! [`claim`], which has its own.
+//! `claim`, which has its own.
 
 mod claim;
 

@@ -2,7 +2,7 @@
 //!
 //! Everything in the way comes in one error. Reads only, and binds no port that a VM may want: of
 //! twenty `up`s at once, none may trip over another's question. Only VMs that do not live yet are
-//! looked at. Tests: the judging below and in [`blocker`]; on real hosts in `tests/it/preflight.rs`.
+//! looked at. Tests: the judging below and in `blocker`; on real hosts in `tests/it/preflight.rs`.
 
 mod blocker;
 

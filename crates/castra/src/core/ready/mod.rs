@@ -1,6 +1,6 @@
 //! Waits until a guest is up, and says how far it got.
 //!
-//! Never does: log in, write to the guest, outlive its bound. Tests: [`ssh`].
+//! Never does: log in, write to the guest, outlive its bound. Tests: `ssh`.
 
 mod ssh;
 
