@@ -8,7 +8,7 @@
 //!
 //! Pure, for any input: no I/O, no panic, no more memory than a small multiple of the input. The
 //! signature of a clear-signed file is not checked: trust rests on the TLS connection it came
-//! through. Tests: below; fuzzed through [`parse`].
+//! through. Tests: below; fuzzed as `checksum`.
 
 use std::collections::BTreeMap;
 

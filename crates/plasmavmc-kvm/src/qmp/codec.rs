@@ -1,7 +1,7 @@
 //! Bytes to messages, without I/O: whoever reads the socket or the journal hands the bytes over.
 //!
 //! A line may arrive in any number of pieces. A line longer than [`LINE_MAX`] or one that is not a
-//! message ends the codec: after it nothing can be trusted. Tests: below; fuzzed as `qmp_codec`.
+//! message ends the codec: after it nothing can be trusted. Tests: below; fuzzed as `qmp`.
 
 use super::Message;
 
