@@ -1,7 +1,10 @@
-//! What several crates' tests on real guests share: the guests' images, built once.
+//! What several crates' tests on real guests share: the guests' images, built once, and guests of one
+//! sector.
 //!
 //! Never does: anything a release needs. Its functions panic where they fail, as tests do.
 //! Tests: the tests that use it.
+
+mod boot_sector;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +13,8 @@ use std::time::Duration;
 use plasmavmc_host::FileLock;
 use plasmavmc_host::guest::{self, Recipe};
 use sha2::{Digest, Sha256};
+
+pub use boot_sector::{counting_disk, halting_disk, obedient_disk};
 
 /// Where the builder's own files are; all of them decide what the image is.
 const BUILDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plasmavmc-host/src/guest");

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::guest::{halting_disk, obedient_disk};
+use castra_testkit::{halting_disk, obedient_disk};
 use plasmavmc_host::Layout;
 use plasmavmc_host::exec::Program;
 use plasmavmc_hypervisor::conformance::small_spec;

@@ -11,7 +11,7 @@ use plasmavmc_types::{
 };
 
 use crate::bench::{Bench, chain, overlay, qemu, raw_disk};
-use crate::guest::halting_disk;
+use castra_testkit::halting_disk;
 
 #[test]
 fn twenty_starts_at_once_make_one_qemu() {

@@ -8,7 +8,6 @@
 mod bench;
 mod conformance;
 mod events;
-mod guest;
 mod identity;
 mod launch;
 mod launch_faults;
