@@ -36,9 +36,14 @@ pub(crate) fn vm(name: &str, more: &str) -> String {
 pub(crate) fn shop(vms: &[String]) -> TestEnv {
     let env = TestEnv::new();
     env.write("castra.toml", HEAD.to_owned() + &vms.concat());
+    prove_accelerators(&env);
+    env
+}
+
+/// Lets the world's host have proven its accelerators already.
+pub(crate) fn prove_accelerators(env: &TestEnv) {
     fs::create_dir_all(env.castra_home().join("cache")).unwrap();
     fs::write(env.castra_home().join("cache").join(accelerator::CACHE_FILE), proof()).unwrap();
-    env
 }
 
 /// A world with a project of one VM, `web`.

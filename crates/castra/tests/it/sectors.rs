@@ -1,0 +1,114 @@
+//! Projects whose VMs are guests of one sector, on real QEMU, and what tests ask of them.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+
+use plasmavmc_host::Layout;
+use plasmavmc_host::socket::{self, Connected};
+use serde_json::Value;
+
+use crate::env::{Answer, TestEnv, eventually};
+use crate::guests::prove_accelerators;
+
+/// The config of a project with one VM, `web`, on the disk `guest.img`; `keys` are more keys of the VM
+/// and the tables that follow it.
+///
+/// TCG by name, so that every host tests the same.
+pub(crate) fn one_vm(keys: &str) -> String {
+    format!(
+        "[project]\nname = \"shop\"\n\n[[vms]]\nname = \"web\"\nbase_image = \"./guest.img\"\n\
+         memory = \"64 MiB\"\naccelerator = \"tcg\"\n{keys}\n"
+    )
+}
+
+/// A short wait for a guest that ignores its power button, and long ones for what follows.
+pub(crate) const SHORT_WAITS: &str =
+    "[lifecycle]\ngraceful_shutdown_wait_secs = 1\nsigterm_wait_secs = 20\nsigkill_wait_secs = 20\n";
+
+/// A port nobody listens on; free a moment ago, which is all that anyone can know.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The names of events, in order.
+pub(crate) fn names(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["event"].as_str()).collect()
+}
+
+/// The only event of that name.
+#[track_caller]
+pub(crate) fn only<'a>(events: &'a [Value], name: &str) -> &'a Value {
+    let found: Vec<_> = events.iter().filter(|event| event["event"] == name).collect();
+    assert_eq!(found.len(), 1, "{name} among {:?}", names(events));
+    found[0]
+}
+
+/// Every file and directory below `dir` with its inode, size and time of change.
+pub(crate) fn details(dir: &Path) -> Vec<(String, u64, u64, i64, i64)> {
+    use std::os::unix::fs::MetadataExt;
+    let detail = |name: String| {
+        let meta = fs::symlink_metadata(dir.join(&name)).unwrap();
+        (name, meta.ino(), meta.size(), meta.ctime(), meta.ctime_nsec())
+    };
+    TestEnv::tree(dir).into_iter().map(detail).collect()
+}
+
+impl TestEnv {
+    /// A world whose project has one VM, `web`, that boots `disk`.
+    pub(crate) fn with_guest(disk: &[u8], keys: &str) -> Self {
+        let env = Self::new();
+        prove_accelerators(&env);
+        env.write("guest.img", disk);
+        env.write("castra.toml", one_vm(keys));
+        env
+    }
+
+    /// Brings the project up as far as its guests' first words; gives what became of its VMs.
+    #[track_caller]
+    pub(crate) fn start(&self) -> Vec<Value> {
+        vms(&self.run(&["up", "--json", "--wait", "running"]).succeeded())
+    }
+
+    /// The events the project's workspace has kept.
+    pub(crate) fn kept_events(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.layout().events_log()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Waits until the guest of `web` has said `words` and nothing after them.
+    pub(crate) fn heard(&self, layout: &Layout, words: &[u8]) {
+        let log = layout.serial_log(&"web".parse().unwrap());
+        eventually("the guest's words", || fs::read(&log).is_ok_and(|said| said.ends_with(words)));
+    }
+
+    /// Writes to the serial line of `web`.
+    pub(crate) fn tell(&self, layout: &Layout, words: &[u8]) {
+        let name = Layout::serial_socket_name(&"web".parse().unwrap());
+        let Connected::Stream(mut line) = socket::connect(layout.root(), &name).unwrap() else {
+            panic!("nobody listens on the serial line");
+        };
+        line.write_all(words).unwrap();
+    }
+
+    /// Waits until `web` has no process.
+    pub(crate) fn stopped(&self) -> Value {
+        let mut row = Value::Null;
+        eventually("the end of the VM", || {
+            row = self.row("web");
+            row["state"] == "stopped"
+        });
+        row
+    }
+}
+
+/// What `up` or `down` tells of each VM, of all workspaces in order.
+#[track_caller]
+pub(crate) fn vms(answer: &Answer) -> Vec<Value> {
+    let outcome = answer.outcome();
+    match outcome["workspaces"].as_array() {
+        Some(all) => all.iter().flat_map(|one| one["vms"].as_array().unwrap().clone()).collect(),
+        None => outcome["vms"].as_array().unwrap().clone(),
+    }
+}

@@ -1,0 +1,93 @@
+//! `castra status` of real VMs: it never writes, never waits, and tells what it can.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use castra_testkit::{halting_disk, obedient_disk};
+use rustix::process::Signal;
+
+use crate::env::TestEnv;
+use crate::sectors::{details, vms};
+
+#[test]
+fn status_changes_nothing_whatever_state_a_vm_is_in() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    env.start();
+    let unchanged = |expected: &str| {
+        let before = details(env.path());
+        let answer = env.castra(["status", "--json"]).succeeded();
+        env.castra(["status", "--verbose"]).succeeded();
+        assert_eq!(details(env.path()), before, "{expected}");
+        env.holds("status", &answer);
+        assert_eq!(env.row("web")["state"], expected);
+    };
+    unchanged("running");
+    env.kill_qemu();
+    unchanged("stopped");
+    env.run(&["down"]).succeeded();
+    unchanged("stopped");
+}
+
+#[test]
+fn a_running_vm_is_told_whole() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    let began = Instant::now();
+    let up = env.start().remove(0);
+    let row = env.row("web");
+    assert_eq!((&row["state"], &row["pid"]), (&"running".into(), &up["pid"]));
+    assert_eq!((&row["paused"], &row["responsive"]), (&false.into(), &true.into()));
+    assert_eq!((&row["accelerator"], &row["cpus"]), (&"tcg".into(), &1.into()));
+    assert_eq!(row["memory_bytes"], 64 << 20);
+    let uptime = Duration::from_millis(row["uptime_ms"].as_u64().unwrap());
+    // The kernel counts the start of a process in hundredths of a second.
+    assert!(uptime <= began.elapsed() + Duration::from_millis(20), "{uptime:?}");
+    assert!(row["stop_reason"].is_null());
+}
+
+#[test]
+fn a_frozen_qemu_is_told_without_a_write_and_is_back_when_it_wakes() {
+    let env = TestEnv::with_guest(&halting_disk(), "");
+    let up = env.run(&["up", "--json", "--wait", "none"]).succeeded();
+    let pid = &vms(&up)[0]["pid"];
+    let qemu = env.signal_qemu(Signal::STOP);
+    let before = details(env.path());
+    let began = Instant::now();
+    let row = env.row("web");
+    // The bound of the answer is a second; the rest is for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!((&row["state"], &row["responsive"]), (&"running".into(), &false.into()));
+    assert_eq!(&row["pid"], pid);
+    assert_eq!(details(env.path()), before);
+    qemu.signal(Signal::CONT).unwrap();
+    assert_eq!(env.row("web")["responsive"], true);
+}
+
+#[test]
+fn a_lost_or_broken_snapshot_of_the_config_hides_no_vm() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    env.start();
+    let snapshot = env.layout().config_snapshot();
+    let known = || {
+        let status = env.castra(["status", "--json", "--skip-discovery"]).succeeded().outcome();
+        status["workspaces"][0]["vms"][0].clone()
+    };
+    for text in ["", "version = 99\n", "[[vms]]\nname = \"../x\"\n", "\0\u{1}"] {
+        fs::write(&snapshot, text).unwrap();
+        assert_eq!((&known()["vm"], &known()["state"]), (&"web".into(), &"running".into()), "{text:?}");
+    }
+    fs::remove_file(&snapshot).unwrap();
+    assert_eq!(known()["state"], "running");
+    let down = env.run(&["down", "--json", "--skip-discovery"]).succeeded();
+    assert_eq!(vms(&down)[0]["outcome"], "graceful");
+}
+
+#[test]
+fn a_broken_config_hides_no_vm_of_the_other_workspaces() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    env.start();
+    env.write("castra.toml", "bogus");
+    env.castra(["status"]).failed(3);
+    let status = env.castra(["status", "--json", "--skip-discovery"]).succeeded().outcome();
+    assert_eq!(status["workspaces"][0]["vms"][0]["state"], "running");
+    env.run(&["down", "--skip-discovery"]).succeeded();
+}
