@@ -267,7 +267,10 @@ impl Explain for Error {
             return inner.kind();
         }
         match self {
-            Self::UnknownVm { .. } | Self::UnknownWorkspace { .. } | Self::WhichVm { .. } => ErrorKind::Usage,
+            Self::UnknownVm { .. }
+            | Self::UnknownWorkspace { .. }
+            | Self::WhichVm { .. }
+            | Self::NoSshForward { .. } => ErrorKind::Usage,
             Self::ForeignOverlay { .. }
             | Self::PortHeld { .. }
             | Self::LiveVm { .. }
@@ -295,6 +298,11 @@ impl Explain for Error {
             Self::PortHeld { .. } => {
                 vec!["give the forward another `host` port in castra.toml, or stop what holds it".to_owned()]
             }
+            Self::NoSshForward { .. } => vec![
+                "forward a port to it in castra.toml: `port_forwards = [{ host = 2222, guest = 22 }]`"
+                    .to_owned(),
+                "or wait for less: `castra up --wait running`".to_owned(),
+            ],
             Self::ForeignOverlay { .. } => vec![
                 "name another file as `overlay`, or move this one away".to_owned(),
                 "to keep what is in it, set `persistent = true`".to_owned(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use castra_testkit::{halting_disk, obedient_disk, tiny_image};
 use serde_json::Value;
 
-use crate::env::{TestEnv, wait};
+use crate::env::{TestEnv, assert_answer, wait};
 use crate::sectors::{free_port, names, one_vm, only, vms};
 
 #[test]
@@ -143,6 +143,21 @@ fn a_guest_that_is_not_up_in_time_is_left_running_to_be_looked_into() {
     let error = env.run(&["up", "--json", "--wait", "running", "--timeout", "1"]).failed(8).error();
     assert!(error["message"].as_str().unwrap().starts_with("VM `web` was started, but"), "{error}");
     assert_eq!(env.row("web")["state"], "running");
+}
+
+#[test]
+fn ssh_without_a_forward_to_it_is_refused_before_anything_is_made() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    let before = TestEnv::tree(env.path());
+    assert_answer!(env, env.castra(["up", "--wait", "ssh"]), @r"
+    exit code 2
+    --- stderr
+    error: VM `web` forwards no host port to its port 22, so nobody can tell when its SSH server is up
+
+    hint: forward a port to it in castra.toml: `port_forwards = [{ host = 2222, guest = 22 }]`
+    hint: or wait for less: `castra up --wait running`
+    ");
+    assert_eq!(TestEnv::tree(env.path()), before);
 }
 
 #[test]

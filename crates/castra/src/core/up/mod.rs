@@ -181,6 +181,7 @@ pub struct PlanOutcome {
 pub fn plan(session: &Session, options: &UpOptions) -> Result<OperationOutput<PlanOutcome>, Error> {
     let (project, _) = project(session, &options.project)?;
     let vms = selected(&project, &options.vms)?;
+    wait::check(options.wait, &vms)?;
     let layout = Layout::new(&project.state_root);
     let images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     let findings = preflight::check(session, &project, &vms, &images, options.force)?;
@@ -208,6 +209,7 @@ pub fn up(
 ) -> Result<OperationOutput<UpOutcome>, Error> {
     let (project, origin) = project(session, &options.project)?;
     let vms = selected(&project, &options.vms)?;
+    wait::check(options.wait, &vms)?;
     let layout = Layout::new(&project.state_root);
     let mut images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     let mut diagnostics = preflight::check(session, &project, &vms, &images, options.force)?;

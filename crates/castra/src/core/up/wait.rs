@@ -8,6 +8,7 @@ use plasmavmc_hypervisor::{EventSink, Observe, block_on};
 use plasmavmc_types::{EventKind, PortForward, Stage, VmHandle};
 
 use super::{StageTime, WaitFor};
+use crate::config::VmConfig;
 use crate::core::error::Error;
 use crate::core::logs::last_lines;
 use crate::core::ready::{SshWait, Waited, console_has_spoken, reachable_address, ssh_forward};
@@ -16,6 +17,18 @@ use crate::core::ready::{SshWait, Waited, console_has_spoken, reachable_address,
 const POLL: Duration = Duration::from_millis(20);
 /// Lines of the serial log shown where a guest does not come up.
 const LAST_LINES: usize = 8;
+
+/// Whether what is asked can be waited for at all.
+///
+/// # Errors
+/// [`Error::NoSshForward`]: without a forward nobody can tell from here whether SSH is up.
+pub(super) fn check(wait: WaitFor, vms: &[&VmConfig]) -> Result<(), Error> {
+    let hidden = vms.iter().find(|vm| ssh_forward(vm.port_forwards.iter()).is_none());
+    match (wait, hidden) {
+        (WaitFor::Ssh, Some(vm)) => Err(Error::NoSshForward { vm: vm.name.clone() }),
+        _ => Ok(()),
+    }
+}
 
 /// One guest to wait for.
 pub(super) struct Wait<'a> {
@@ -38,7 +51,6 @@ impl Wait<'_> {
         match (wait, ssh) {
             (WaitFor::None, _) => Ok(()),
             (WaitFor::Ssh | WaitFor::Auto, Some(forward)) => self.ssh(forward),
-            // Without a forward nobody can tell from here whether SSH is up.
             (WaitFor::Ssh, None) => Err(Error::NoSshForward { vm: self.vm.name.clone() }),
             (WaitFor::Running | WaitFor::Auto, _) => self.console(),
         }
