@@ -12,3 +12,8 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod env;
+
+// The examples of the page are compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+struct Library;

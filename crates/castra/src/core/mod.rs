@@ -1,5 +1,8 @@
 //! The operations of a project, as a library: typed options in, outcomes and events out.
 //!
+//! One module per operation; what most programs need of them is here too. `docs/library.md` shows
+//! how it is used.
+//!
 //! Never does: print, or read the process's environment.
 
 mod backend;
@@ -27,3 +30,13 @@ pub mod session;
 pub mod status;
 pub mod up;
 pub mod workspace;
+
+pub use down::{DownOptions, DownOutcome, down};
+pub use error::Error;
+pub use output::OperationOutput;
+pub use plasmavmc_types::{ErrorKind, Event, EventKind, Explain, VmName, VmSummary};
+pub use recorder::Observer;
+pub use selection::{ProjectSelection, WorkspaceSelection, project};
+pub use session::Session;
+pub use status::{StatusOptions, StatusOutcome, status};
+pub use up::{UpOptions, UpOutcome, WaitFor, plan, up};

@@ -38,6 +38,12 @@ pub enum WorkspaceSelection {
     Id(WorkspaceId),
 }
 
+impl From<ProjectSelection> for WorkspaceSelection {
+    fn from(project: ProjectSelection) -> Self {
+        Self::Project(project)
+    }
+}
+
 /// A workspace to act on.
 #[derive(Debug, Clone)]
 pub struct Target {

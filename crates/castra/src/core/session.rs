@@ -19,6 +19,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// A user in a directory, with the QEMU of `PATH` and images from their publishers. `cwd` is
+    /// absolute.
+    pub fn new(dirs: UserDirs, cwd: impl Into<PathBuf>) -> Self {
+        Self { dirs, cwd: cwd.into(), qemu: None, mirror: None }
+    }
+
     /// The directory of what may be thrown away and made again.
     pub fn cache_dir(&self) -> PathBuf {
         self.dirs.castra_home().join("cache")
