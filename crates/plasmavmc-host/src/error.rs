@@ -64,6 +64,12 @@ pub enum HostError {
         /// How many bytes it was allowed.
         limit: usize,
     },
+    /// A file that was to be deleted is in use.
+    #[error("`{}` is in use by another process", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file does not hold what it should.
     #[error("`{}` is not {expected}: {reason}", path.display())]
     Malformed {
@@ -82,6 +88,7 @@ impl Explain for HostError {
             Self::MissingProgram { .. } => ErrorKind::Preflight,
             Self::Io { source, .. } if is_host_condition(source) => ErrorKind::Preflight,
             Self::CommandTimedOut { .. } => ErrorKind::Timeout,
+            Self::InUse { .. } => ErrorKind::Conflict,
             Self::Io { .. }
             | Self::Spawn { .. }
             | Self::CommandFailed { .. }
@@ -96,6 +103,9 @@ impl Explain for HostError {
                 vec![format!("install it: `sudo apt-get install {package}`")]
             }
             Self::Io { source, path, .. } => io_hint(source, path).into_iter().collect(),
+            Self::InUse { path } => {
+                vec![format!("see by which with `fuser -v {}`, and stop it", path.display())]
+            }
             _ => Vec::new(),
         }
     }

@@ -8,10 +8,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use plasmavmc_types::{ByteSize, ErrorKind, Explain};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use crate::base::{BaseImage, read_header};
 use crate::qcow2::{EmptyOverlay, EmptyOverlayError, HeaderError};
@@ -170,11 +172,29 @@ fn shown(path: Option<&Path>) -> String {
 
 /// Deletes an overlay and returns the disk space that freed: none where there was no file.
 ///
+/// Two projects may name one file, so that it is not enough to know that the caller's own VM has
+/// stopped: a file that any QEMU uses stays.
+///
 /// # Errors
-/// [`HostError::Io`].
+/// [`HostError::InUse`]; [`HostError::Io`].
 pub fn discard(path: &Path) -> Result<ByteSize, HostError> {
     let reclaimed = disk::usage(path)?;
+    // Held until the file has lost its name, so that no QEMU takes it meanwhile.
+    let _claim = claim(path)?;
     Ok(if publish::remove(path)? { reclaimed } else { ByteSize::bytes(0) })
+}
+
+/// Locks a file as QEMU locks the disks it uses (`block/file-posix.c`). None where there is nothing
+/// to lock, or a file system without locks.
+fn claim(path: &Path) -> Result<Option<File>, HostError> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = File::options().read(true).write(true).custom_flags(nonblocking).open(path);
+    let Ok(file) = opened else { return Ok(None) };
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::AGAIN | Errno::ACCESS) => Err(HostError::InUse { path: path.to_owned() }),
+        Err(_) => Ok(None),
+    }
 }
 
 impl Explain for OverlayError {

@@ -2,11 +2,12 @@
 //! next command succeeds.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use plasmavmc_host::failpoint;
 
 use crate::env::{TestEnv, wait};
-use crate::guests::{BOUND, assert_files_are_whole, web};
+use crate::guests::{BOUND, assert_files_are_whole, shop, vm, web};
 
 /// The steps with a name that begins so.
 fn steps(areas: &[&str]) -> Vec<&'static str> {
@@ -87,6 +88,30 @@ fn an_up_that_was_killed_is_undone_by_a_down() {
         nothing_is_left(&env, step);
         assert_files_are_whole(&env.layout());
     }
+}
+
+#[test]
+fn a_kept_disk_survives_an_up_and_a_down_killed_at_any_step() {
+    let env = shop(&[vm("web", "persistent = true")]);
+    env.up();
+    env.down();
+    let disk = || fs::metadata(env.overlay()).unwrap().ino();
+    let before = disk();
+    let makes_a_disk = |step: &&str| ["up.old-overlay-discarded", "up.overlay-created"].contains(step);
+    for step in steps(&UP).into_iter().filter(|step| !makes_a_disk(step)) {
+        die_at(&env, step, &["up", "--wait", "none"]);
+        nothing_is_lost(&env, step);
+        env.down();
+        assert_eq!(disk(), before, "{step}: it is another file");
+    }
+    for step in steps(&DOWN) {
+        env.up();
+        die_at(&env, step, &["down"]);
+        nothing_is_lost(&env, step);
+        assert_eq!(disk(), before, "{step}: it is another file");
+    }
+    env.down();
+    assert_eq!(env.qemus(), []);
 }
 
 #[test]

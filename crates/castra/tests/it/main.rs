@@ -20,6 +20,7 @@ mod json;
 mod logs;
 mod persist;
 mod places;
+mod overlays;
 mod process_faults;
 mod race;
 mod sectors;

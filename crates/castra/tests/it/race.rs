@@ -109,6 +109,8 @@ fn of_two_that_want_a_port_at_once_one_gets_it() {
             lost(shop, port, BANK);
         }
         assert_eq!(env.qemus().len(), 1);
+        let disks = TestEnv::tree(env.path()).iter().filter(|name| name.ends_with(".qcow2")).count();
+        assert_eq!(disks, 1, "who lost left its disk behind");
         env.down();
     }
 }

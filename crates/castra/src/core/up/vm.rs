@@ -156,19 +156,18 @@ impl VmUp<'_> {
     }
 
     fn start(&self, vm: &VmConfig, handle: &VmHandle) -> Result<VmStatus, Error> {
-        block_on(self.launcher.backend.start_vm(handle)).map_err(|error| match error {
-            plasmavmc_hypervisor::Error::PortInUse { vm, forward } => {
-                let holder = crate::core::ports::holder(self.session, &forward);
-                Error::PortHeld { vm, forward, holder }
+        block_on(self.launcher.backend.start_vm(handle)).map_err(|error| {
+            // A VM that never ran has written nothing worth keeping.
+            let live = block_on(self.launcher.backend.get_status(handle)).is_ok_and(|s| s.state.is_live());
+            if !live && vm.persistence == Persistence::Disposable {
+                let _ = overlay::discard(&vm.overlay);
             }
-            other => {
-                // A VM that never ran has written nothing worth keeping.
-                let live =
-                    block_on(self.launcher.backend.get_status(handle)).is_ok_and(|s| s.state.is_live());
-                if !live && vm.persistence == Persistence::Disposable {
-                    let _ = overlay::discard(&vm.overlay);
+            match error {
+                plasmavmc_hypervisor::Error::PortInUse { vm, forward } => {
+                    let holder = crate::core::ports::holder(self.session, &forward);
+                    Error::PortHeld { vm, forward, holder }
                 }
-                other.into()
+                other => other.into(),
             }
         })
     }
