@@ -228,7 +228,7 @@ fn unknown_hints(name: &ImageName) -> Vec<String> {
     let shared = |other: &str| name.as_str().bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
     let near = catalogue::names().filter(|other| shared(other) >= 3).max_by_key(|other| shared(other));
     let near = near.map(|near| format!("did you mean `{near}`? write `base_image = \"{near}\"`"));
-    let import = format!("for a file of your own: `castra image import PATH {name}`");
+    let import = format!("for a file of your own: `castra image import PATH --name {name}`");
     near.into_iter().chain([LIST.to_owned(), import]).collect()
 }
 

@@ -49,9 +49,7 @@ pub fn image_remove(
     for name in &options.images {
         let removed = images.store.remove(name, images.arch)?;
         if removed.workspace_links > 0 {
-            let links = removed.workspace_links;
-            let message =
-                format!("the bytes of `{name}` stay on disk: workspaces have {links} links to them");
+            let message = format!("the bytes of `{name}` stay on disk, because workspaces link to them");
             output
                 .diagnostics
                 .push(Diagnostic::note(message).with_hint("`castra clean --dry-run` shows them"));
