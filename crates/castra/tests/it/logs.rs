@@ -48,10 +48,11 @@ fn raw_is_what_was_written() {
 }
 
 #[test]
-fn a_project_that_never_ran_has_empty_logs() {
+fn a_project_that_never_ran_has_no_logs_and_says_so() {
     let env = TestEnv::with_project();
     let answer = env.castra(["logs"]).succeeded();
-    assert_eq!((answer.stdout.as_str(), answer.stderr.as_str()), ("", ""));
+    assert_eq!(answer.stdout, "");
+    assert!(answer.stderr.starts_with("note: there are no logs yet\n"), "{}", answer.stderr);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub use text::readable;
 use self::cursor::Cursor;
 use super::backend;
 use super::error::Error;
-use super::output::OperationOutput;
+use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
 use super::selection::{Target, WorkspaceSelection, target};
 use super::session::Session;
@@ -167,8 +167,14 @@ pub fn logs(
         give(item)
     };
     read(&logs, options, &mut counted)?;
-    let files = logs.into_iter().map(|log| log.path).collect();
-    Ok(OperationOutput::new(LogsOutcome { workspace: target.id, files, lines }))
+    let files: Vec<PathBuf> = logs.into_iter().map(|log| log.path).collect();
+    let none = !files.iter().any(|file| file.exists());
+    let mut output = OperationOutput::new(LogsOutcome { workspace: target.id, files, lines });
+    if none {
+        let note = Diagnostic::note("there are no logs yet");
+        output.diagnostics.push(note.with_hint("`castra up` starts the VMs, and their logs with them"));
+    }
+    Ok(output)
 }
 
 /// The VMs a workspace may have logs of.
