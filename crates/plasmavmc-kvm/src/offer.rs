@@ -2,7 +2,7 @@
 //!
 //! Asking costs a start of QEMU, some 50 ms, so the answer is kept in the workspace together with
 //! what identifies the binary; an upgraded QEMU is asked again. Tests: below, and
-//! `tests/it/offer.rs` against the installed QEMU.
+//! `tests/it/launch.rs`, where every launch asks the installed QEMU.
 
 use std::fs;
 use std::io;
