@@ -2,22 +2,14 @@
 
 use plasmavmc_term::styled;
 
-use super::style::{BAD, BUSY, DIM, GOOD, span};
+use super::style::{BAD, BUSY, DIM, GOOD};
 use crate::cli::face::View;
 use crate::core::doctor::{Check, CheckStatus, DoctorOutcome};
 
+/// The measurements of the accelerators stand among the details of their check already.
 pub(crate) fn doctor(outcome: &DoctorOutcome, _: View) -> String {
     let width = outcome.checks.iter().map(|check| check.name.title().len()).max().unwrap_or(0);
     let mut text: String = outcome.checks.iter().map(|check| one_check(check, width)).collect();
-    if !outcome.accelerators.is_empty() {
-        text.push_str("\nA test guest ran on\n");
-    }
-    for row in &outcome.accelerators {
-        let name = row.accelerator.to_string();
-        let rank = row.rank.map(|rank| format!("choice {rank}")).unwrap_or_else(|| "not used".to_owned());
-        let time = row.elapsed_ms.map(span).unwrap_or_else(|| "-".to_owned());
-        text.push_str(&format!("  {name:4}  {time:>7}  {rank:9}  {}\n", row.reason));
-    }
     text.push_str(match outcome.status {
         CheckStatus::Ok => "\nEverything is as it should be\n",
         CheckStatus::Warning => "\nVMs run here, with the remarks above\n",
@@ -46,11 +38,9 @@ fn one_check(check: &Check, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plasmavmc_types::Accelerator;
-
     use super::super::samples::{WIDE, plain};
     use super::*;
-    use crate::core::doctor::{AcceleratorRow, CheckName};
+    use crate::core::doctor::CheckName;
 
     #[test]
     fn findings_come_with_what_to_do() {
@@ -71,32 +61,13 @@ mod tests {
                     ..check(CheckName::ImageBuild, CheckStatus::Warning, "1 tool is missing")
                 },
             ],
-            accelerators: vec![
-                AcceleratorRow {
-                    accelerator: Accelerator::Tcg,
-                    rank: Some(1),
-                    elapsed_ms: Some(140),
-                    reason: "fastest".to_owned(),
-                    hint: None,
-                },
-                AcceleratorRow {
-                    accelerator: Accelerator::Kvm,
-                    rank: None,
-                    elapsed_ms: None,
-                    reason: "its guest did not end in time".to_owned(),
-                    hint: None,
-                },
-            ],
+            accelerators: Vec::new(),
         };
         insta::assert_snapshot!(plain(&doctor(&outcome, WIDE)), @r"
         ok       QEMU         QEMU 10.0.2 at /usr/bin/qemu-system-x86_64
         warning  image build  1 tool is missing
                               tools: mtools
                               hint: install it: `sudo apt-get install mtools`
-
-        A test guest ran on
-          tcg    140 ms  choice 1   fastest
-          kvm         -  not used   its guest did not end in time
 
         VMs run here, with the remarks above
         ");

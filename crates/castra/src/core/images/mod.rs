@@ -63,6 +63,13 @@ mod tests {
         Session { dirs, cwd: home.to_owned(), qemu: None, mirror: None }
     }
 
+    /// A raw disk: empty but for the signature a boot sector ends with.
+    fn disk(byte: u8) -> Vec<u8> {
+        let mut disk = vec![byte; 4096];
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        disk
+    }
+
     fn import(session: &Session, name: &str, content: &[u8]) -> Result<ImageStoredOutcome, Error> {
         fs::write(session.cwd.join("disk.raw"), content).unwrap();
         let options = ImageImportOptions { path: "disk.raw".into(), name: name.parse().unwrap() };
@@ -78,7 +85,7 @@ mod tests {
     fn an_image_of_ones_own_is_listed_verified_and_removed() {
         let home = tempfile::tempdir().unwrap();
         let session = session(home.path());
-        let stored = import(&session, "mine", &[7; 4096]).unwrap();
+        let stored = import(&session, "mine", &disk(7)).unwrap();
         let listed = image_list(&session).unwrap().value.images;
         let row = listed.iter().find(|row| row.name == "mine").unwrap();
         assert_eq!(row.stored.as_ref(), Some(&stored.stored));
@@ -89,7 +96,7 @@ mod tests {
         assert_eq!(check_of(&session, "mine"), ImageCheck::Intact);
 
         fs::set_permissions(&stored.stored.path, fs::Permissions::from_mode(0o600)).unwrap();
-        fs::write(&stored.stored.path, [8; 4096]).unwrap();
+        fs::write(&stored.stored.path, disk(8)).unwrap();
         assert_eq!(check_of(&session, "mine"), ImageCheck::Altered);
 
         let options = ImageRemoveOptions { images: vec!["mine".parse().unwrap()] };
@@ -112,7 +119,7 @@ mod tests {
     fn an_image_of_ones_own_reaches_the_workspace_and_is_not_pinned() {
         let home = tempfile::tempdir().unwrap();
         let session = session(home.path());
-        let stored = import(&session, "mine", &[7; 4096]).unwrap();
+        let stored = import(&session, "mine", &disk(7)).unwrap();
         let images = Images::open(&session).unwrap();
         let name = "mine".parse().unwrap();
         let at_hand = images.at_hand(&name, &Lockfile::default()).unwrap();
@@ -121,7 +128,7 @@ mod tests {
         let sink = Recorder::forwarding(&|_| {});
         let there = images.provide(&name, &lock, &dir, BaseInUse::No, &sink).unwrap();
         assert_eq!(there.parent(), Some(dir.as_path()));
-        assert_eq!(fs::read(&there).unwrap(), [7; 4096]);
+        assert_eq!(fs::read(&there).unwrap(), disk(7));
         assert!(!lock.exists(), "nobody else could download it");
     }
 
