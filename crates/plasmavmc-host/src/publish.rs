@@ -1,7 +1,8 @@
 //! Writes files whole: a temporary name, fsync, rename, fsync of the directory.
 //!
 //! A reader sees the old file or the new one, never a part; a crash leaves at most a temporary
-//! file whose name begins with [`TEMPORARY_PREFIX`], which `castra clean` removes. Tests: below.
+//! file whose name begins with [`TEMPORARY_PREFIX`], which `castra clean` removes. What means nothing
+//! once the host has restarted is not flushed: each fsync costs a start milliseconds. Tests: below.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -33,6 +34,17 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
     let mut file = temporary(path)?;
     file.write_all(bytes).context("write", path)?;
     persist(file, path)
+}
+
+/// As [`write`], without waiting for the disk: for files that mean nothing once the host has
+/// restarted, and whose readers take a torn one for none.
+///
+/// # Errors
+/// [`HostError::Io`]; `path` is then as it was before.
+pub fn write_for_this_boot(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
+    let mut file = temporary(path)?;
+    file.write_all(bytes).context("write", path)?;
+    file.persist(path).map_err(|error| error.error).context("rename a file to", path).map(drop)
 }
 
 /// A temporary file beside `path`, to be filled and handed to [`persist`].
@@ -105,13 +117,15 @@ mod tests {
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_no_litter() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("record");
-        write(&path, b"old").unwrap();
-        fs::create_dir(dir.path().join("sub")).unwrap();
-        assert!(write(&dir.path().join("sub"), b"new").is_err(), "a directory was replaced");
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        for write in [write, write_for_this_boot] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("record");
+            write(&path, b"old").unwrap();
+            fs::create_dir(dir.path().join("sub")).unwrap();
+            assert!(write(&dir.path().join("sub"), b"new").is_err(), "a directory was replaced");
+            assert_eq!(fs::read(&path).unwrap(), b"old");
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        }
     }
 
     #[test]
@@ -119,9 +133,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let nested = dir.path().join("a/b");
         private_dir(&nested).unwrap();
-        write(&nested.join("f"), b"x").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&nested), mode(&nested.join("f"))), (0o700, 0o600));
+        for write in [write, write_for_this_boot] {
+            write(&nested.join("f"), b"x").unwrap();
+            assert_eq!((mode(&nested), mode(&nested.join("f"))), (0o700, 0o600));
+            fs::remove_file(nested.join("f")).unwrap();
+        }
     }
 
     #[test]

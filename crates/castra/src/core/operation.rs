@@ -47,7 +47,7 @@ impl Operation {
         }
         let marker = Marker { kind, by: Process::of_this_process()?.identity() };
         let text = serde_json::to_vec(&marker).expect("plain values serialise");
-        publish::write(&path, &text)?;
+        publish::write_for_this_boot(&path, &text)?;
         Ok(Self { path, text })
     }
 }

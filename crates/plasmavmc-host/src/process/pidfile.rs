@@ -41,12 +41,12 @@ impl PidFile {
         Self::parse(&bytes)
     }
 
-    /// Publishes a pidfile.
+    /// Publishes a pidfile. It names a boot, so it need not outlive it.
     ///
     /// # Errors
     /// [`HostError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), HostError> {
-        publish::write(path, self.to_string().as_bytes())
+        publish::write_for_this_boot(path, self.to_string().as_bytes())
     }
 
     /// Reads the text of a pidfile; none where it is not one.

@@ -170,7 +170,8 @@ impl Seed {
         if let Some(dir) = path.parent() {
             publish::private_dir(dir).map_err(host)?;
         }
-        publish::write(path, &image).map_err(host)
+        // Every start of the VM writes it anew.
+        publish::write_for_this_boot(path, &image).map_err(host)
     }
 
     /// YAML in which every text is quoted: a host named `0` or `true` stays a text. cloud-init reads

@@ -13,8 +13,11 @@ use crate::core::error::Error;
 use crate::core::logs::last_lines;
 use crate::core::ready::{SshWait, Waited, console_has_spoken, reachable_address, ssh_forward};
 
-/// Time between two looks at the serial log and at the process.
+/// Time between two looks at the serial log.
 const POLL: Duration = Duration::from_millis(20);
+/// Time between two looks at the process. Each asks QEMU, on the thread that also serves the disks
+/// and the network of the guest that is waited for.
+const LOOK_AT_PROCESS: Duration = Duration::from_millis(200);
 /// Lines of the serial log shown where a guest does not come up.
 const LAST_LINES: usize = 8;
 
@@ -71,8 +74,9 @@ impl Wait<'_> {
 
     fn console(&mut self) -> Result<(), Error> {
         let deadline = self.launched + self.timeout;
+        let mut looked = Instant::now();
         while !console_has_spoken(self.serial_log, self.console_before) {
-            if self.is_gone() {
+            if self.is_gone(&mut looked) {
                 return Err(self.stopped());
             }
             if Instant::now() >= deadline {
@@ -86,17 +90,16 @@ impl Wait<'_> {
 
     fn ssh(&mut self, forward: &PortForward) -> Result<(), Error> {
         let deadline = self.launched + self.timeout;
-        let mut looked = Instant::now();
+        let (mut looked, mut listened) = (Instant::now(), Instant::now());
         let mut wait = SshWait::new(reachable_address(forward));
         let waited = wait.run(deadline, || {
-            if looked.elapsed() < POLL {
-                return false;
+            if listened.elapsed() >= POLL {
+                listened = Instant::now();
+                if console_has_spoken(self.serial_log, self.console_before) {
+                    self.reached(Stage::Console);
+                }
             }
-            looked = Instant::now();
-            if console_has_spoken(self.serial_log, self.console_before) {
-                self.reached(Stage::Console);
-            }
-            self.is_gone()
+            self.is_gone(&mut looked)
         });
         match waited {
             Waited::Ready => {
@@ -108,7 +111,12 @@ impl Wait<'_> {
         }
     }
 
-    fn is_gone(&self) -> bool {
+    /// Whether the process is gone, looked at where it is due.
+    fn is_gone(&self, looked: &mut Instant) -> bool {
+        if looked.elapsed() < LOOK_AT_PROCESS {
+            return false;
+        }
+        *looked = Instant::now();
         block_on(self.backend.get_status(self.vm)).is_ok_and(|status| !status.state.is_live())
     }
 
