@@ -3,6 +3,7 @@
 //! One file per chore. Each reads the tree, decides in functions without I/O, and returns findings;
 //! printing them and the exit code are here. Tests: in each file.
 
+mod bench;
 mod deps;
 mod r#gen;
 mod layers;
@@ -24,7 +25,7 @@ struct Args {
     chore: Chore,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Chore {
     /// Check that dependencies between the crates point down only
     Layers,
@@ -38,11 +39,13 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Measure how fast Castra is beside the bare tools
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
     let (out, err) = (Stdout::new(ColorMode::Auto), Stderr::new(ColorMode::Auto));
-    match run(Args::parse().chore) {
+    match run(&Args::parse().chore) {
         Ok(findings) if findings.is_empty() => ExitCode::SUCCESS,
         Ok(findings) => {
             err.say(&show(&findings));
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(chore: Chore) -> Result<Vec<Finding>, ChoreError> {
+fn run(chore: &Chore) -> Result<Vec<Finding>, ChoreError> {
     let workspace = Workspace::load()?;
     match chore {
         Chore::Layers => Ok(layers::check(&workspace.packages)),
@@ -60,6 +63,7 @@ fn run(chore: Chore) -> Result<Vec<Finding>, ChoreError> {
         Chore::Style => style::check(&workspace.root),
         Chore::Gen { check: true } => r#gen::check(&workspace.root),
         Chore::Gen { check: false } => r#gen::write(&workspace.root).map(|()| Vec::new()),
+        Chore::Bench(args) => Ok(bench::run(&workspace.root, args)),
     }
 }
 
