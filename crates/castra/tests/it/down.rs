@@ -72,6 +72,18 @@ fn a_guest_that_ignores_its_power_button_gets_sigterm_and_no_more() {
 }
 
 #[test]
+fn guests_are_waited_for_side_by_side() {
+    let env = TestEnv::with_guest(&halting_disk(), &format!("count = 3\n{SHORT_WAITS}"));
+    env.run(&["up", "--wait", "none"]).succeeded();
+    let events = env.run(&["down", "--json"]).succeeded().lines();
+    let all = names(&events);
+    let first_end = all.iter().position(|name| *name == "CooperativeTimedOut").unwrap();
+    let asked = all[..first_end].iter().filter(|name| **name == "CooperativeAttempted").count();
+    assert_eq!(asked, 3, "one was waited for before another was asked: {all:?}");
+    assert_eq!(all.iter().filter(|name| **name == "EphemeralLayerDiscarded").count(), 3);
+}
+
+#[test]
 fn down_now_does_not_ask_the_guest() {
     let env = TestEnv::with_guest(&obedient_disk(), "");
     env.start();

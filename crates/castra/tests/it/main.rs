@@ -33,5 +33,6 @@ mod seed;
 mod selection;
 mod server;
 mod status;
+mod talk;
 mod up;
 mod watch;

@@ -95,6 +95,27 @@ fn a_config_changed_while_its_vm_runs_is_pointed_out_and_not_applied() {
 }
 
 #[test]
+fn a_vm_the_config_no_longer_has_is_left_running_until_it_is_stopped_then_forgotten() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    env.write(
+        "castra.toml",
+        one_vm(&one_vm("").replace("[project]\nname = \"shop\"", "").replace("web", "old")),
+    );
+    assert_eq!(env.start().len(), 2);
+    env.write("castra.toml", one_vm(""));
+    let answer = env.run(&["up", "--wait", "running"]).succeeded();
+    assert!(answer.stderr.contains("`old` still runs although castra.toml no longer has it"), "{answer}");
+    assert_eq!(env.row("old")["state"], "running");
+    let down = env.run(&["down", "--json", "old"]).succeeded();
+    assert_eq!(vms(&down).len(), 1);
+    assert_eq!((&env.row("old")["state"], &env.row("web")["state"]), (&"stopped".into(), &"running".into()));
+    env.run(&["up"]).succeeded();
+    let status = env.castra(["status", "--json"]).succeeded();
+    let left: Vec<_> = vms(&status).iter().map(|vm| vm["vm"].clone()).collect();
+    assert_eq!(left, ["web"]);
+}
+
+#[test]
 fn replicas_have_a_process_a_disk_and_a_port_of_their_own() {
     // The entry's host port is counted up, so the next one has to be free too.
     let port = free_port().min(65_000);
