@@ -41,6 +41,7 @@ pub use elf::ElfError;
 pub use error::{BuildError, PackageLists};
 pub use partition::TableError;
 
+use self::preflight::Lists;
 use crate::exec::QEMU_IMG;
 use crate::{IoContext, publish};
 
@@ -125,16 +126,21 @@ pub struct Built {
     pub size: ByteSize,
 }
 
-/// Finds out whether `recipe` can be built on this host, and does nothing else.
+/// Finds out whether `recipe` can be built on this host, and does nothing else: starts no program
+/// and takes milliseconds.
 ///
 /// # Errors
 /// [`BuildError`] with everything the host lacks.
 pub fn check(recipe: Recipe) -> Result<(), BuildError> {
+    check_host(recipe, Lists::Look)
+}
+
+fn check_host(recipe: Recipe, lists: Lists) -> Result<(), BuildError> {
     match recipe {
-        Recipe::Tiny => preflight::check(recipe, &[QEMU_IMG]),
+        Recipe::Tiny => preflight::check(recipe, &[QEMU_IMG], lists),
         Recipe::Debian => {
             let programs = [[QEMU_IMG].as_slice(), &debian::programs()].concat();
-            preflight::check(recipe, &programs)?;
+            preflight::check(recipe, &programs, lists)?;
             debian::check_user_range()
         }
     }
@@ -150,7 +156,7 @@ pub fn check(recipe: Recipe) -> Result<(), BuildError> {
 /// [`BuildError`]: in one error everything the host lacks, then whatever step failed.
 pub fn build(recipe: Recipe, out: &Path, progress: &mut dyn FnMut(BuildStep)) -> Result<Built, BuildError> {
     progress(BuildStep::Preflight);
-    check(recipe)?;
+    check_host(recipe, Lists::Ask)?;
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     publish::private_dir(parent)?;
     // Programs are run in other directories, so the paths they are given must not depend on ours.

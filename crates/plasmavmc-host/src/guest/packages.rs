@@ -3,6 +3,7 @@
 //! Never installs anything and never needs root: apt checks the signatures and sums of what it
 //! downloads, `dpkg-deb` unpacks it, and no package script is run. Tests: below for the parsing.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,16 @@ pub(super) fn lists() -> Result<PackageLists, HostError> {
     }
 }
 
+/// Whether there are files of package lists at all.
+pub(super) fn lists_on_disk() -> PackageLists {
+    let entries = fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    match names.into_iter().any(|name| name.contains("_Packages")) {
+        true => PackageLists::Present,
+        false => PackageLists::Missing,
+    }
+}
+
 /// The description of a package's candidate version.
 fn show(package: &str) -> Result<String, HostError> {
     let mut command = APT_CACHE.command()?;
@@ -61,7 +72,7 @@ pub(super) fn closure(package: &str) -> Result<Vec<String>, HostError> {
 
 /// Downloads `packages` into `debs` and unpacks them into `root`, both made here.
 pub(super) fn fetch(packages: &[String], debs: &Path) -> Result<(), HostError> {
-    std::fs::create_dir(debs).context("create directory", debs)?;
+    fs::create_dir(debs).context("create directory", debs)?;
     let mut command = APT_GET.command()?;
     // As root, apt would download as another user, who cannot write to a private directory.
     command.current_dir(debs).args(["download", "--quiet", "--option", "APT::Sandbox::User=root"]);
@@ -77,7 +88,7 @@ pub(super) fn fetch(packages: &[String], debs: &Path) -> Result<(), HostError> {
 
 /// Unpacks every package of `debs` into `root`, one over the other.
 pub(super) fn unpack(debs: &Path, root: &Path) -> Result<(), HostError> {
-    let mut files: Vec<PathBuf> = std::fs::read_dir(debs)
+    let mut files: Vec<PathBuf> = fs::read_dir(debs)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
         .context("list", debs)?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "deb"));

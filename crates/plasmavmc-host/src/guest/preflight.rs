@@ -23,18 +23,31 @@ struct Host {
 /// The programs every recipe needs and every Debian has.
 const DEBIAN: [Program; 3] = [APT_GET, APT_CACHE, DPKG_DEB];
 
+/// How it is found out whether apt has lists of Debian's packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lists {
+    /// apt is asked for one: certain, and takes it seconds.
+    Ask,
+    /// Their files are looked for.
+    Look,
+}
+
 /// Finds out whether `recipe`, which needs `programs` beside Debian's own, can be built here.
 ///
 /// # Errors
 /// [`BuildError::Architecture`], [`BuildError::NotDebian`], [`BuildError::Lacking`].
-pub(super) fn check(recipe: Recipe, programs: &[Program]) -> Result<(), BuildError> {
-    decide(recipe, observe(programs)?)
+pub(super) fn check(recipe: Recipe, programs: &[Program], lists: Lists) -> Result<(), BuildError> {
+    decide(recipe, observe(programs, lists)?)
 }
 
-fn observe(programs: &[Program]) -> Result<Host, HostError> {
+fn observe(programs: &[Program], lists: Lists) -> Result<Host, HostError> {
     let needed = DEBIAN.iter().chain(programs);
     let missing: Vec<_> = needed.copied().filter(|program| program.find().is_none()).collect();
-    let lists = if missing.contains(&APT_CACHE) { PackageLists::Missing } else { packages::lists()? };
+    let lists = match lists {
+        _ if missing.contains(&APT_CACHE) => PackageLists::Missing,
+        Lists::Ask => packages::lists()?,
+        Lists::Look => packages::lists_on_disk(),
+    };
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     Ok(Host { architecture: std::env::consts::ARCH, system: system_name(&release), missing, lists })
 }

@@ -58,6 +58,10 @@ fn with_reasons(check: Check, measurements: &[Measurement], verdict: &Verdict) -
         format!("{} is {place}: {}", measurement.accelerator, explain(measurement, tcg_ms))
     };
     let mut check = check.with_details(measurements.iter().map(reason));
+    if measurements.iter().all(|measurement| matches!(measurement.outcome, Outcome::TimedOut { .. })) {
+        check.hints.push("look again when the host has less to do: `castra doctor`".to_owned());
+        return check;
+    }
     let hints = verdict.refused.iter().filter_map(|refusal| refusal.hint.clone());
     check.hints.extend(hints);
     check
@@ -76,12 +80,14 @@ fn explain(measurement: &Measurement, tcg_ms: Option<u64>) -> String {
             Some(tcg) if native => format!("the test guest ran in {elapsed_ms} ms, under tcg in {tcg} ms"),
             _ => format!("the test guest ran in {elapsed_ms} ms"),
         },
-        Outcome::TimedOut { bound_ms } if native => {
-            let tcg = tcg_ms.map(|ms| format!(", which tcg ends in {ms} ms")).unwrap_or_default();
-            format!(
-                "/dev/kvm exists, opens and creates processors, but guest code barely moves on it: the test guest was not done after {bound_ms} ms{tcg}"
-            )
-        }
+        Outcome::TimedOut { bound_ms } if native => match tcg_ms {
+            Some(tcg) => format!(
+                "/dev/kvm exists, opens and creates processors, but guest code barely moves on it: the test guest was not done after {bound_ms} ms, which tcg ends in {tcg} ms"
+            ),
+            None => format!(
+                "the test guest was not done after {bound_ms} ms, but neither was it under tcg: the host is too busy to tell"
+            ),
+        },
         Outcome::TimedOut { bound_ms } => {
             format!(
                 "the host is so busy that the test guest was not done after {bound_ms} ms; it is used where nothing else runs"
@@ -188,6 +194,17 @@ mod tests {
         );
         assert!(check.hints[0].starts_with("VMs start all the same"), "{:?}", check.hints);
         assert_eq!(check.hints.len(), 2, "{:?}", check.hints);
+    }
+
+    #[test]
+    fn a_host_too_busy_to_measure_blames_no_accelerator() {
+        let timed_out =
+            |accelerator| Measurement { accelerator, outcome: Outcome::TimedOut { bound_ms: 1200 } };
+        let measurements = [timed_out(Accelerator::Kvm), timed_out(Accelerator::Tcg)];
+        let check = judge(&measurements, &accelerator::decide(&measurements));
+        assert!(check.details[0].ends_with("the host is too busy to tell"), "{check:?}");
+        assert!(check.hints.iter().any(|hint| hint.contains("less to do")), "{check:?}");
+        assert!(!check.hints.iter().any(|hint| hint.contains("does not work")), "{check:?}");
     }
 
     #[test]
