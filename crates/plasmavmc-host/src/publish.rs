@@ -36,7 +36,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
     persist(file, path)
 }
 
-/// As [`write`], without waiting for the disk: for files that mean nothing once the host has
+/// As [`write()`], without waiting for the disk: for files that mean nothing once the host has
 /// restarted, and whose readers take a torn one for none.
 ///
 /// # Errors
