@@ -74,6 +74,10 @@ fn taken(vms: &[&VmConfig]) -> Result<Vec<Listener>, HostError> {
 
 /// Those of `vms` that `up` has to start.
 fn not_live<'a>(layout: &Layout, vms: &[&'a VmConfig]) -> Result<Vec<&'a VmConfig>, Error> {
+    // Where there is no workspace yet, or something else is in its place, nothing lives.
+    if !layout.root().is_dir() {
+        return Ok(vms.to_vec());
+    }
     let backend = backend::observer(layout);
     let known = block_on(backend.list_vms())?;
     let mut starting = Vec::new();
