@@ -11,12 +11,16 @@ use serde::Serialize;
 
 use super::backend;
 use super::error::Error;
-use super::fan_out::fan_out;
+use super::fan_out::spread;
 use super::operation::{in_progress, state_with};
 use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
 use super::selection::{Target, WorkspaceSelection, targets};
 use super::session::Session;
+
+/// Threads that look at workspaces, and again at the VMs of one. A look takes a millisecond, or 150
+/// where a hypervisor hangs: enough of them hang at once to matter only in a disaster.
+const THREADS: usize = 4;
 
 /// What `status` is asked.
 #[derive(Debug, Clone, Default)]
@@ -107,9 +111,8 @@ impl From<&plasmavmc_types::PortForward> for Forward {
 pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOutput<StatusOutcome>, Error> {
     let targets = targets(session, &options.selection)?;
     let mut output = OperationOutput::new(StatusOutcome { workspaces: Vec::new() });
-    for target in &targets {
-        let backend = backend::observer(&target.layout);
-        match observe(target, &*backend) {
+    for (target, observed) in targets.iter().zip(spread(&targets, THREADS, observe)) {
+        match observed {
             Ok(workspace) => output.value.workspaces.push(workspace),
             // One unreadable workspace must not hide the others.
             Err(error) if targets.len() > 1 => {
@@ -124,9 +127,10 @@ pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOut
     Ok(output)
 }
 
-fn observe(target: &Target, backend: &dyn Observe) -> Result<WorkspaceStatus, Error> {
+fn observe(target: &Target) -> Result<WorkspaceStatus, Error> {
+    let backend = &*backend::observer(&target.layout);
     let known = block_on(backend.list_vms())?;
-    let rows = fan_out(&known, |vm| observe_vm(target, backend, vm));
+    let rows = spread(&known, THREADS, |vm| observe_vm(target, backend, vm));
     let mut vms = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
     for vm in target.project.iter().flat_map(|project| &project.vms) {
         if !known.iter().any(|handle| handle.name == vm.name) {
