@@ -13,7 +13,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plasmavmc-hypervisor", &["plasmavmc-types"]),
     ("plasmavmc-engine", &["plasmavmc-types", "plasmavmc-hypervisor"]),
     ("plasmavmc-host", &["plasmavmc-types"]),
-    ("plasmavmc-kvm", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host"]),
+    ("castra-agent-proto", &[]),
+    (
+        "plasmavmc-kvm",
+        &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host", "castra-agent-proto"],
+    ),
     ("plasmavmc-term", &["plasmavmc-types"]),
     (
         "castra",

@@ -3,6 +3,8 @@
 //! ```text
 //! <root>/                        0700
 //!   <vm>.pid  <vm>.qmp  <vm>.serial          pidfile, control socket, serial console socket
+//!   <vm>.agent  <vm>.qga                     the guest channel's socket, and qemu-guest-agent's
+//!   broker.sock                              where commands speak to the broker
 //!   overlays/<vm>.qcow2                      what the guest writes to
 //!   images/<name>.qcow2  <name>.qcow2.sha512 cached base images
 //!   logs/<vm>.log  <vm>-serial.log  events.jsonl  host-broker.log  bootstrap/
@@ -13,8 +15,13 @@
 //!   metadata/seeds/<vm>.img                  the cloud-init seed
 //!   metadata/uefi/<vm>.fd                    the UEFI variables
 //!   metadata/journals/<vm>.jsonl             what QEMU reported of the current or last run
+//!   metadata/sessions/<vm>.json              the last handshake with the VM's guest, and its age
+//!   metadata/timings/<vm>.jsonl              how long the last runs took to come up
+//!   metadata/bootstrap/<vm>.json             what the last bootstrap of this VM did
+//!   metadata/keys/                           the workspace's SSH keys, and each guest's host key
 //!   metadata/qemu.json                       what the installed QEMU offers
 //!   metadata/locks/<vm>.lock  <vm>.live  <vm>.console  workspace.lock
+//!   metadata/locks/broker.lock               held by the broker for as long as it lives
 //! ```
 //!
 //! Pure: joins paths, touches nothing. Tests: below.
@@ -68,6 +75,46 @@ impl Layout {
         self.root.join(Self::serial_socket_name(vm))
     }
 
+    /// The file name of the guest channel's socket, relative to the root.
+    pub fn agent_socket_name(vm: &VmName) -> String {
+        format!("{vm}.agent")
+    }
+
+    /// The guest channel's socket: whoever connects speaks to the agent in that guest alone.
+    pub fn agent_socket(&self, vm: &VmName) -> PathBuf {
+        self.root.join(Self::agent_socket_name(vm))
+    }
+
+    /// The file name of the socket of a guest's `qemu-guest-agent`, relative to the root.
+    pub fn guest_agent_socket_name(vm: &VmName) -> String {
+        format!("{vm}.qga")
+    }
+
+    /// The socket of a guest's `qemu-guest-agent`.
+    pub fn guest_agent_socket(&self, vm: &VmName) -> PathBuf {
+        self.root.join(Self::guest_agent_socket_name(vm))
+    }
+
+    /// The files that are there only while a VM runs: its pidfile and its sockets.
+    pub fn run_files(&self, vm: &VmName) -> [PathBuf; 5] {
+        [
+            self.pid_file(vm),
+            self.qmp_socket(vm),
+            self.serial_socket(vm),
+            self.agent_socket(vm),
+            self.guest_agent_socket(vm),
+        ]
+    }
+
+    /// The file name of the broker's socket, relative to the root. No VM's file can have it: theirs
+    /// end in other words.
+    pub const BROKER_SOCKET_NAME: &str = "broker.sock";
+
+    /// The broker's socket.
+    pub fn broker_socket(&self) -> PathBuf {
+        self.root.join(Self::BROKER_SOCKET_NAME)
+    }
+
     /// The directory of overlays whose place the config does not name.
     pub fn overlays(&self) -> PathBuf {
         self.root.join("overlays")
@@ -101,6 +148,16 @@ impl Layout {
     /// The events of every command, one JSON object a line.
     pub fn events_log(&self) -> PathBuf {
         self.logs().join("events.jsonl")
+    }
+
+    /// What the broker says: a line for each handshake, and what went wrong.
+    pub fn broker_log(&self) -> PathBuf {
+        self.logs().join("host-broker.log")
+    }
+
+    /// The directory of bootstrap logs: one file per run, one JSON object a line.
+    pub fn bootstrap_logs(&self) -> PathBuf {
+        self.logs().join("bootstrap")
     }
 
     /// The staging area of bootstrap runs.
@@ -153,6 +210,31 @@ impl Layout {
         self.metadata().join("journals").join(format!("{vm}.jsonl"))
     }
 
+    /// The directory of guest sessions.
+    pub fn sessions(&self) -> PathBuf {
+        self.metadata().join("sessions")
+    }
+
+    /// The last handshake with a VM's guest.
+    pub fn session(&self, vm: &VmName) -> PathBuf {
+        self.sessions().join(format!("{vm}.json"))
+    }
+
+    /// How long the last runs of a VM took to come up, one JSON object a line.
+    pub fn timings(&self, vm: &VmName) -> PathBuf {
+        self.metadata().join("timings").join(format!("{vm}.jsonl"))
+    }
+
+    /// What the last bootstrap of a VM did.
+    pub fn bootstrap_record(&self, vm: &VmName) -> PathBuf {
+        self.metadata().join("bootstrap").join(format!("{vm}.json"))
+    }
+
+    /// The directory of the workspace's SSH keys.
+    pub fn keys(&self) -> PathBuf {
+        self.metadata().join("keys")
+    }
+
     /// What the installed QEMU offers, asked once per binary.
     pub fn qemu_offer(&self) -> PathBuf {
         self.metadata().join("qemu.json")
@@ -178,6 +260,11 @@ impl Layout {
         self.locks().join(format!("{vm}.console"))
     }
 
+    /// Held by the broker for as long as it lives.
+    pub fn broker_lock(&self) -> PathBuf {
+        self.locks().join("broker.lock")
+    }
+
     /// Inherited by the VM's process and held for as long as it lives.
     pub fn live_lock(&self, vm: &VmName) -> PathBuf {
         self.locks().join(format!("{vm}.live"))
@@ -193,9 +280,6 @@ mod tests {
         let layout = Layout::new("/w");
         let vm: VmName = "web".parse().unwrap();
         let mut paths = [
-            layout.pid_file(&vm),
-            layout.qmp_socket(&vm),
-            layout.serial_socket(&vm),
             layout.overlay(&vm),
             layout.vm_log(&vm),
             layout.serial_log(&vm),
@@ -207,7 +291,15 @@ mod tests {
             layout.vm_lock(&vm),
             layout.live_lock(&vm),
             layout.console_lock(&vm),
-        ];
+            layout.session(&vm),
+            layout.timings(&vm),
+            layout.bootstrap_record(&vm),
+            layout.broker_socket(),
+            layout.broker_lock(),
+            layout.broker_log(),
+        ]
+        .to_vec();
+        paths.extend(layout.run_files(&vm));
         paths.sort();
         assert!(paths.windows(2).all(|pair| pair[0] != pair[1]));
     }

@@ -62,15 +62,15 @@ impl KvmBackend<'_> {
         }
         let _lock = self.lock_stopped(vm, "deleted")?;
         // The record goes last: until then the VM is still known.
-        let files = [
-            layout.pid_file(vm),
-            layout.qmp_socket(vm),
-            layout.serial_socket(vm),
+        let kept = [
             layout.uefi_vars(vm),
             layout.journal(vm),
+            layout.session(vm),
+            layout.timings(vm),
+            layout.bootstrap_record(vm),
             layout.vm_record(vm),
         ];
-        for file in files {
+        for file in layout.run_files(vm).into_iter().chain(kept) {
             publish::remove(&file).map_err(fault::during(vm, "remove its files"))?;
         }
         Ok(())

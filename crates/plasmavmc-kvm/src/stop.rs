@@ -105,18 +105,13 @@ impl KvmBackend<'_> {
 
     /// Removes the pidfile and the sockets of a run that is over.
     pub(crate) fn remove_leftovers(&self, vm: &VmName) -> Result<(), Error> {
-        for file in self.run_files(vm) {
+        for file in self.layout().run_files(vm) {
             publish::remove(&file).map_err(fault::during(vm, "remove its pidfile and sockets"))?;
         }
         Ok(())
     }
 
     fn has_leftovers(&self, vm: &VmName) -> bool {
-        self.run_files(vm).iter().any(|file| file.symlink_metadata().is_ok())
-    }
-
-    fn run_files(&self, vm: &VmName) -> [std::path::PathBuf; 3] {
-        let layout = self.layout();
-        [layout.pid_file(vm), layout.qmp_socket(vm), layout.serial_socket(vm)]
+        self.layout().run_files(vm).iter().any(|file| file.symlink_metadata().is_ok())
     }
 }

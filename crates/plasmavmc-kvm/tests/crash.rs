@@ -142,7 +142,7 @@ fn end(backend: &KvmBackend<'_>, vm: &VmHandle, layout: &Layout) {
     block_on(backend.stop_vm(vm, StopMethod::Kill)).expect("stop_vm");
     let reason = block_on(backend.wait_stopped(vm, PATIENCE)).expect("wait_stopped");
     assert_eq!(reason, Some(StopReason::Killed));
-    for file in [layout.pid_file(&vm.name), layout.qmp_socket(&vm.name), layout.serial_socket(&vm.name)] {
+    for file in layout.run_files(&vm.name) {
         assert!(!file.exists(), "{} was left behind", file.display());
     }
 }

@@ -32,6 +32,10 @@ pub(crate) mod fd {
     pub(crate) const JOURNAL_INPUT_WRITER: i32 = 6;
     /// The lock that is held for as long as the process lives.
     pub(crate) const LIVE_LOCK: i32 = 7;
+    /// The listening socket of the guest channel.
+    pub(crate) const AGENT: i32 = 8;
+    /// The listening socket of the guest's `qemu-guest-agent`.
+    pub(crate) const GUEST_AGENT: i32 = 9;
 }
 
 /// Everything the command line is made from.
@@ -79,12 +83,20 @@ impl Bus {
     }
 }
 
+/// The port of the agent's, as the guest sees it in `/dev/virtio-ports`.
+const AGENT_PORT: &str = castra_agent_proto::limits::PORT_NAME;
+
+/// The port `qemu-guest-agent` opens by default.
+const GUEST_AGENT_PORT: &str = "org.qemu.guest_agent.0";
+
 /// The slots of bus `pcie.0`. Slot 0 is the host bridge, slot 31 the chipset.
 mod slot {
     /// The first disk's.
     pub(super) const DISKS: u8 = 0x02;
     /// The first network card's.
     pub(super) const NETWORKS: u8 = 0x10;
+    /// The guest channel's bus.
+    pub(super) const CHANNEL: u8 = 0x1c;
     /// The device through which the guest's kernel reports a crash.
     pub(super) const PANIC: u8 = 0x1d;
     /// The source of randomness.
@@ -123,6 +135,7 @@ pub(crate) fn build(machine: &Machine<'_>) -> Vec<String> {
     for (index, network) in (0..).zip(&spec.networks) {
         network::card(&mut argv, network, bus, index);
     }
+    channel(&mut argv, bus);
     push(&mut argv, "-object", r#"{"qom-type":"rng-builtin","id":"rng"}"#);
     push(&mut argv, "-device", format!("{},id=rng-device,rng=rng", bus.virtio("rng", slot::RNG)));
     if bus == Bus::Pci {
@@ -176,6 +189,15 @@ fn sockets(argv: &mut Vec<String>, machine: &Machine<'_>) {
     let socket = format!("fd={},server=on,wait=off", fd::SERIAL);
     push(argv, "-chardev", format!("socket,id=serial,{socket},logfile={log},logappend=on"));
     push(argv, "-serial", "chardev:serial");
+}
+
+/// The guest channel: a virtio-serial bus with a port for Castra's agent and one for QEMU's own.
+fn channel(argv: &mut Vec<String>, bus: Bus) {
+    push(argv, "-device", format!("{},id=channel", bus.virtio("serial", slot::CHANNEL)));
+    for (id, fd, name) in [("agent", fd::AGENT, AGENT_PORT), ("qga", fd::GUEST_AGENT, GUEST_AGENT_PORT)] {
+        push(argv, "-chardev", format!("socket,id={id},fd={fd},server=on,wait=off"));
+        push(argv, "-device", format!("virtserialport,bus=channel.0,chardev={id},name={name},id={id}-port"));
+    }
 }
 
 fn push(argv: &mut Vec<String>, option: &str, value: impl Into<String>) {

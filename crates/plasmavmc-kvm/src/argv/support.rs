@@ -10,7 +10,7 @@ use crate::offer::Offer;
 
 /// Disks a VM can have: the slots up to the network cards'.
 const DISKS_MAX: usize = (slot::NETWORKS - slot::DISKS) as usize;
-/// Network cards a VM can have: the slots up to those that are kept free for a control channel.
+/// Network cards a VM can have: the slots up to the guest channel's.
 const NETWORKS_MAX: usize = 12;
 
 /// Whether this backend can run the spec with that QEMU.

@@ -41,11 +41,15 @@ pub(super) fn inherits(
     let root = layout.root();
     let qmp = socket::listen(root, &Layout::qmp_socket_name(vm))?;
     let serial = socket::listen(root, &Layout::serial_socket_name(vm))?;
+    let agent = socket::listen(root, &Layout::agent_socket_name(vm))?;
+    let guest_agent = socket::listen(root, &Layout::guest_agent_socket_name(vm))?;
     let (reader, writer) = journal_input().context("make a pipe for", &layout.journal(vm))?;
     let lock = lock.as_file().as_fd().try_clone_to_owned().context("pass on", &layout.live_lock(vm))?;
     Ok(vec![
         (qmp.into(), fd::QMP),
         (serial.into(), fd::SERIAL),
+        (agent.into(), fd::AGENT),
+        (guest_agent.into(), fd::GUEST_AGENT),
         (reader, fd::JOURNAL_INPUT),
         (writer, fd::JOURNAL_INPUT_WRITER),
         (lock, fd::LIVE_LOCK),

@@ -22,7 +22,7 @@ fn failure(bench: &Bench, vm: &VmHandle) -> Error {
     let status = bench.status(vm);
     assert_eq!((status.state, status.stop_reason), (VmState::Stopped, None));
     let layout = bench.layout();
-    for file in [layout.pid_file(&vm.name), layout.qmp_socket(&vm.name), layout.serial_socket(&vm.name)] {
+    for file in layout.run_files(&vm.name) {
         assert!(!file.exists(), "{} was left behind", file.display());
     }
     error

@@ -229,8 +229,9 @@ impl Surveyor<'_> {
         let layout = self.layout;
         for vm in self.vms.iter().filter(|vm| !vm.live) {
             let name = &vm.name;
-            let mut files = vec![layout.pid_file(name), layout.qmp_socket(name), layout.serial_socket(name)];
+            let mut files = layout.run_files(name).to_vec();
             files.extend([layout.operation(name), layout.seed(name), layout.journal(name)]);
+            files.extend([layout.session(name), layout.timings(name), layout.bootstrap_record(name)]);
             // Without its record nobody could tell what a kept disk is.
             let disks = vm.disks.iter().flatten();
             let keeps_disk = disks.filter_map(|disk| file_id(&disk.path)).any(|id| self.kept.contains(&id));
