@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plasmavmc-engine", &["plasmavmc-types", "plasmavmc-hypervisor"]),
     ("plasmavmc-host", &["plasmavmc-types"]),
     ("castra-agent-proto", &[]),
+    ("plasmavmc-guest", &["plasmavmc-types", "plasmavmc-host", "castra-agent-proto"]),
     (
         "plasmavmc-kvm",
         &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host", "castra-agent-proto"],
@@ -27,7 +28,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plasmavmc-engine",
             "plasmavmc-host",
             "plasmavmc-kvm",
+            "plasmavmc-guest",
             "plasmavmc-term",
+            "castra-agent-proto",
         ],
     ),
     ("xtask", &["plasmavmc-types", "plasmavmc-host", "plasmavmc-term", "castra"]),

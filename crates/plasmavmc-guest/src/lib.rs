@@ -1,0 +1,11 @@
+//! The host's end of the guest channel ([ADR 0008](../../../docs/adr/0008-guest-channel.md)).
+//!
+//! ```text
+//!  agent in the guest ◄─ port ─► broker ◄─ broker.sock ─► client, in a command
+//!                                  │ metadata/sessions/<vm>.json
+//!                                  ▼
+//!                               status reads, works out freshness
+//! ```
+//!
+//! Owns: sessions with guests, the broker between guests and commands, what commands use to speak to
+//! it. Never does: decide what a VM is, start or stop one, print.
