@@ -15,10 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plasmavmc-host", &["plasmavmc-types"]),
     ("castra-agent-proto", &[]),
     ("plasmavmc-guest", &["plasmavmc-types", "plasmavmc-host", "castra-agent-proto"]),
-    (
-        "plasmavmc-kvm",
-        &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host", "castra-agent-proto"],
-    ),
+    ("plasmavmc-kvm", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host", "castra-agent-proto"]),
     ("plasmavmc-term", &["plasmavmc-types"]),
     (
         "castra",

@@ -226,11 +226,17 @@ impl Decoder {
 
 /// What a buffer begins with.
 enum Parsed {
-    Frame { kind: Kind, stream: u32, length: usize },
+    Frame {
+        kind: Kind,
+        stream: u32,
+        length: usize,
+    },
     /// The beginning of a frame, or nothing.
     Incomplete,
     /// So many bytes that begin no frame.
-    Noise { length: usize },
+    Noise {
+        length: usize,
+    },
 }
 
 fn parse(bytes: &[u8]) -> Parsed {
@@ -251,9 +257,9 @@ fn parse(bytes: &[u8]) -> Parsed {
     let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let (stream, length, found) = (number(4), number(8) as usize, number(12));
     let kind = Kind::of(bytes[2]);
-    let Some(kind) = kind.filter(|_| {
-        bytes[1] == MAGIC[1] && bytes[3] == 0 && length <= MAX_PAYLOAD && found == check(bytes)
-    }) else {
+    let Some(kind) = kind
+        .filter(|_| bytes[1] == MAGIC[1] && bytes[3] == 0 && length <= MAX_PAYLOAD && found == check(bytes))
+    else {
         return Parsed::Noise { length: 1 };
     };
     if bytes.len() < HEADER + length + TRAILER {

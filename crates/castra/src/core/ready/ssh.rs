@@ -11,7 +11,8 @@
 //! *Dark*: connections stay silent, because the guest's network is down and QEMU's first packet
 //! was lost; it is repeated only after a second or more, so waiting on one connection is slow. New
 //! ones are opened beside it, each after 2 % of the time waited so far. *Lit*: the guest refuses
-//! connections; one at a time is enough, and a silent one is a server at work.
+//! connections; those of the dark are given up, for their first packets are lost, and one at a time is
+//! enough from then on. A silent one is a server at work, and gets company only after two seconds.
 //! Tests: below, against sockets that behave like QEMU's.
 
 use std::io::{ErrorKind, Read};
@@ -30,6 +31,9 @@ const CADENCE: (Duration, Duration) = (Duration::from_millis(30), Duration::from
 const OPEN_AT_ONCE: usize = 9;
 /// Time a connection to a guest that has answered before may stay silent.
 const SERVER_AT_WORK: Duration = Duration::from_secs(10);
+/// Time after which another connection is opened beside such a one: a full Debian under emulation
+/// takes one second from a connection to its banner.
+const COMPANY: Duration = Duration::from_secs(2);
 /// Bytes a server may send before its identification.
 const PREAMBLE: usize = 1024;
 
@@ -95,31 +99,40 @@ impl SshWait {
 
     /// Reads from every connection; true once one has shown the identification.
     fn look(&mut self) -> bool {
-        let mut banner = false;
-        let answered = &mut self.answered;
+        let (mut banner, mut refused) = (false, false);
+        let lit = self.answered;
         self.probes.retain_mut(|probe| match probe.look() {
             Look::Banner => {
                 banner = true;
                 true
             }
-            Look::Silent => !*answered || probe.opened.elapsed() < SERVER_AT_WORK,
+            Look::Silent => !lit || probe.opened.elapsed() < SERVER_AT_WORK,
             Look::Closed => {
-                *answered = true;
+                refused = true;
                 false
             }
         });
+        if refused && !lit {
+            self.answered = true;
+            // Waiting on them would be waiting for QEMU to repeat what was lost.
+            if !banner {
+                self.probes.clear();
+            }
+        }
         banner
     }
 
     /// Time after the newest connection at which the next one is due.
     fn cadence(&self) -> Duration {
+        if self.answered {
+            return COMPANY;
+        }
         (self.began.elapsed() / 50).clamp(CADENCE.0, CADENCE.1)
     }
 
     fn open_if_due(&mut self) {
         let due = match self.probes.last() {
             None => true,
-            Some(_) if self.answered => false,
             Some(newest) => newest.opened.elapsed() >= self.cadence(),
         };
         if !due {
@@ -140,7 +153,7 @@ impl SshWait {
         if self.probes.is_empty() {
             return thread::sleep(RETRY.min(left));
         }
-        let bound = self.cadence().min(left);
+        let bound = self.cadence().min(CADENCE.1).min(left);
         let timeout = Timespec::try_from(bound).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 10_000_000 });
         let mut fds: Vec<_> =
             self.probes.iter().map(|probe| PollFd::new(&probe.stream, PollFlags::IN)).collect();
@@ -242,6 +255,22 @@ mod tests {
             lost.push(stream);
         });
         assert_eq!(wait(address, LONG), Waited::Ready);
+    }
+
+    /// What QEMU does with a guest whose network is up before its SSH server: connections of the dark
+    /// stay silent for seconds, new ones are refused, then served.
+    #[test]
+    fn connections_lost_in_the_dark_are_given_up_once_the_guest_refuses_one() {
+        let mut lost = Vec::new();
+        let address = listen(move |mut stream, number| match number {
+            0..=4 => lost.push(stream),
+            5..=7 => drop(stream),
+            _ => {
+                let _ = stream.write_all(b"SSH-2.0-x\r\n");
+                lost.push(stream);
+            }
+        });
+        assert_eq!(wait(address, SERVER_AT_WORK / 2), Waited::Ready);
     }
 
     #[test]
