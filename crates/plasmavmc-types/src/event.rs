@@ -232,6 +232,18 @@ pub enum Stage {
     Machine,
     /// The guest wrote to its serial console.
     Console,
+    /// The guest's kernel started, as its clock tells.
+    Kernel,
+    /// The guest's kernel handed over to its first process.
+    Init,
+    /// A network card of the guest has an address.
+    Network,
+    /// cloud-init is done in the guest.
+    CloudInit,
+    /// Something in the guest listens on the SSH port.
+    Sshd,
+    /// The guest's agent and the broker greeted each other.
+    Handshake,
     /// The guest's SSH server sent its banner.
     Ssh,
 }

@@ -19,6 +19,7 @@ use plasmavmc_types::{ErrorKind, Explain, PortForward, StopReason, VmName};
 
 use super::preflight::Blockers;
 use super::project::WorkspaceId;
+use super::ready::Stall;
 use crate::config::ConfigError;
 
 /// A failed operation.
@@ -114,6 +115,8 @@ pub enum Error {
         waited_for: &'static str,
         /// How long.
         waited: Duration,
+        /// What most likely holds it up.
+        stall: Stall,
         /// The end of its serial log.
         console: Vec<String>,
     },
@@ -307,7 +310,7 @@ impl Explain for Error {
                 "name another file as `overlay`, or move this one away".to_owned(),
                 "to keep what is in it, set `persistent = true`".to_owned(),
             ],
-            Self::NotReady { vm, console, .. } => not_ready_hints(vm, console),
+            Self::NotReady { vm, stall, console, .. } => not_ready_hints(vm, *stall, console),
             Self::StoppedWhileStarting { vm, console, .. } => stopped_hints(vm, console),
             Self::WouldNotDie { vm, pid } => {
                 let pid = pid.map_or_else(|| "<pid>".to_owned(), |pid| pid.to_string());
@@ -334,12 +337,15 @@ impl Explain for Error {
     }
 }
 
-fn not_ready_hints(vm: &VmName, console: &[String]) -> Vec<String> {
-    let mut hints = last_words(console);
+fn not_ready_hints(vm: &VmName, stall: Stall, console: &[String]) -> Vec<String> {
+    let mut hints = vec![format!("most likely {}", stall.sentence())];
+    hints.extend(stall.hints(vm));
+    if !console.is_empty() {
+        hints.extend(last_words(console));
+    }
     hints.push(format!(
         "it still runs: `castra logs {vm} --follow` and `castra console {vm}` show what it does"
     ));
-    hints.push("`castra up --timeout 600` waits longer, `--wait running` does not wait for SSH".to_owned());
     hints
 }
 

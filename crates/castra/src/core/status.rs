@@ -15,6 +15,7 @@ use super::fan_out::spread;
 use super::operation::{in_progress, state_with};
 use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
+use super::ready::{Timings, timings};
 use super::selection::{Target, WorkspaceSelection, targets};
 use super::session::Session;
 
@@ -27,6 +28,8 @@ const THREADS: usize = 4;
 pub struct StatusOptions {
     /// Which workspaces.
     pub selection: WorkspaceSelection,
+    /// Whether to tell how long the last runs took.
+    pub timings: bool,
 }
 
 /// What `status` saw.
@@ -78,6 +81,8 @@ pub struct VmRow {
     pub forwards: Vec<Forward>,
     /// Why it is stopped; null when it lives or never ran.
     pub stop_reason: Option<StopReason>,
+    /// How long its last runs took to come up; null unless asked for.
+    pub timings: Option<Timings>,
 }
 
 /// One port forward, as the JSON output shows it.
@@ -111,6 +116,15 @@ impl From<&plasmavmc_types::PortForward> for Forward {
 pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOutput<StatusOutcome>, Error> {
     let targets = targets(session, &options.selection)?;
     let mut output = OperationOutput::new(StatusOutcome { workspaces: Vec::new() });
+    let observe = |target: &Target| {
+        let mut workspace = observe(target)?;
+        if options.timings {
+            for row in &mut workspace.vms {
+                row.timings = Some(timings(&target.layout, &row.vm));
+            }
+        }
+        Ok(workspace)
+    };
     for (target, observed) in targets.iter().zip(spread(&targets, THREADS, observe)) {
         match observed {
             Ok(workspace) => output.value.workspaces.push(workspace),
@@ -172,5 +186,6 @@ fn row<'a>(
         memory_bytes: spec.map(|spec| spec.resources.memory.as_bytes()),
         forwards: forwards.map(Forward::from).collect(),
         stop_reason: status.stop_reason.clone(),
+        timings: None,
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use castra_testkit::{halting_disk, obedient_disk};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::env::TestEnv;
 use crate::sectors::{details, vms};
@@ -90,4 +91,33 @@ fn a_broken_config_hides_no_vm_of_the_other_workspaces() {
     let status = env.castra(["status", "--json", "--skip-discovery"]).succeeded().outcome();
     assert_eq!(status["workspaces"][0]["vms"][0]["state"], "running");
     env.run(&["down", "--skip-discovery"]).succeeded();
+}
+
+#[test]
+fn the_last_runs_and_what_the_next_will_take_are_told_on_request_only() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    assert_eq!(env.row("web")["timings"], Value::Null);
+    let timings = |env: &TestEnv| {
+        let status = env.castra(["status", "--json", "--timings"]).succeeded().outcome();
+        status["workspaces"][0]["vms"][0]["timings"].clone()
+    };
+    let none = serde_json::json!({ "runs": [], "estimate": null });
+    env.run(&["up", "--wait", "running", "--plan"]).succeeded();
+    for runs in 1..=2 {
+        env.start();
+        let before = details(env.path());
+        let told = timings(&env);
+        assert_ne!(told, none);
+        assert_eq!(told["runs"].as_array().unwrap().len(), runs);
+        assert_eq!(told["estimate"]["runs"], runs);
+        let stages = told["runs"][0]["stages"].as_array().unwrap();
+        assert!(stages.iter().any(|reached| reached["stage"] == "console"), "{stages:?}");
+        assert_eq!(details(env.path()), before, "status wrote");
+        // Bringing up what is up already is no run.
+        env.run(&["up", "--wait", "running"]).succeeded();
+        assert_eq!(timings(&env)["runs"].as_array().unwrap().len(), runs);
+        env.down();
+    }
+    let text = env.castra(["status", "--timings"]).succeeded().stdout;
+    assert!(text.contains("web: the next run takes about"), "{text}");
 }

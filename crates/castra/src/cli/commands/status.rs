@@ -18,6 +18,7 @@ Examples:
   castra status                      every VM of every known workspace
   castra status --watch              the same, again and again until Ctrl-C
   castra status --config castra.toml only the project here
+  castra status --timings            how long the last runs took, part by part
   castra status --json | jq '.outcome.workspaces[].vms[] | {vm, state}'
 
 Reads only: nothing is started, stopped or cleaned up, and a QEMU that does not answer is said to be
@@ -41,10 +42,17 @@ pub(crate) struct StatusArgs {
     /// Go on looking, and show what changes, until interrupted
     #[arg(long)]
     watch: bool,
+
+    /// Show how long the last runs took to come up, and what the next will probably take
+    #[arg(long, conflicts_with = "watch")]
+    timings: bool,
 }
 
 pub(super) fn run(args: &StatusArgs, face: &Face) -> Result<u8, CliError> {
-    let options = StatusOptions { selection: face.workspaces(args.workspace.workspace.as_ref()) };
+    let options = StatusOptions {
+        selection: face.workspaces(args.workspace.workspace.as_ref()),
+        timings: args.timings,
+    };
     if args.watch {
         return watch(&options, face);
     }

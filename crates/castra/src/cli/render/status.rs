@@ -4,7 +4,9 @@ use plasmavmc_term::{Column, Table};
 use plasmavmc_types::VmSummary;
 
 use super::style::{forwards, header, of_state, path, size, span};
+use super::up::parts;
 use crate::cli::face::{Detail, View};
+use crate::core::ready::{Timings, phases};
 use crate::core::status::{StatusOutcome, VmRow, WorkspaceStatus};
 
 const LEGEND: [(VmSummary, &str); 4] = [
@@ -64,6 +66,9 @@ fn one_workspace(workspace: &WorkspaceStatus, view: View) -> String {
     text.push_str(&table.render(view.width));
     for vm in &workspace.vms {
         text.push_str(&remarks(vm));
+        if let Some(timings) = &vm.timings {
+            text.push_str(&last_runs(vm, timings));
+        }
     }
     text
 }
@@ -99,6 +104,35 @@ fn remarks(vm: &VmRow) -> String {
     text
 }
 
+/// Runs of `--timings` that are shown one by one.
+const SHOWN: usize = 5;
+
+/// How long the last runs took, and what the next will take.
+fn last_runs(vm: &VmRow, timings: &Timings) -> String {
+    let Some(estimate) = timings.estimate else {
+        return format!("{}: no run of it came up yet, so nothing can be told of the next\n", vm.vm);
+    };
+    let range = match estimate.runs {
+        1 => "the one run there was".to_owned(),
+        runs => format!(
+            "{runs} runs like the last took {} to {}",
+            span(estimate.fastest_ms),
+            span(estimate.slowest_ms)
+        ),
+    };
+    let mut text = format!("{}: the next run takes about {} ({range})\n", vm.vm, span(estimate.ready_ms));
+    for run in timings.runs.iter().take(SHOWN) {
+        let parts = parts(&phases(&run.stages));
+        text.push_str(&format!(
+            "  {}  {}  {}: {parts}\n",
+            run.launched_at,
+            run.accelerator,
+            span(run.ready_ms)
+        ));
+    }
+    text
+}
+
 /// What the words in the column of states mean.
 fn legend() -> String {
     let words = LEGEND.map(|(state, meaning)| format!("{state} = {meaning}"));
@@ -125,6 +159,7 @@ mod tests {
             memory_bytes: None,
             forwards: Vec::new(),
             stop_reason: None,
+            timings: None,
         }
     }
 

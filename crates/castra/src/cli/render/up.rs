@@ -6,6 +6,7 @@ use plasmavmc_term::{Column, Table};
 
 use super::style::{forwards, header, of_state, path, span};
 use crate::cli::face::View;
+use crate::core::ready::Phase;
 use crate::core::up::{Change, PlanOutcome, UpOutcome, VmOutcome};
 
 pub(crate) fn up(outcome: &UpOutcome, view: View) -> String {
@@ -22,8 +23,18 @@ pub(crate) fn up(outcome: &UpOutcome, view: View) -> String {
         table.styled_row(cells, 1, of_state(vm.state));
     }
     text.push_str(&table.render(view.width));
+    for vm in outcome.vms.iter().filter(|vm| !vm.phases.is_empty()) {
+        text.push_str(&format!("{}: {}\n", vm.vm, parts(&vm.phases)));
+    }
     text.push_str(&summary(&outcome.vms));
     text
+}
+
+/// Where the time went, in one line.
+pub(super) fn parts(phases: &[Phase]) -> String {
+    let parts: Vec<_> =
+        phases.iter().map(|it| format!("{} {}", it.phase.as_str(), span(it.took_ms))).collect();
+    parts.join(", ")
 }
 
 fn summary(vms: &[VmOutcome]) -> String {
@@ -88,6 +99,8 @@ mod tests {
     use plasmavmc_engine::{Plan, VmPlan};
     use plasmavmc_types::{Accelerator, VmSummary};
 
+    use crate::core::ready::PhaseName;
+
     use super::super::samples::{WIDE, forward, plain};
     use super::*;
 
@@ -100,6 +113,13 @@ mod tests {
             accelerator: Some(Accelerator::Tcg),
             forwards: vec![forward(2222, 22)],
             timeline: Vec::new(),
+            phases: match change {
+                Change::Started => vec![
+                    Phase { phase: PhaseName::Kernel, took_ms: 3_000 },
+                    Phase { phase: PhaseName::Ssh, took_ms: 1_200 },
+                ],
+                Change::AlreadyRunning => Vec::new(),
+            },
             ready_ms: if change == Change::Started { 4_200 } else { 0 },
         }
     }
@@ -121,6 +141,7 @@ mod tests {
         VM   STATE    ACCEL  READY   FORWARDS
         web  running  tcg    4.2 s   2222->22
         db   running  tcg    was up  2222->22
+        web: kernel 3.0 s, ssh 1.2 s
 
         Started 1 VM and 1 VM ran already
         ssh -p 2222 127.0.0.1  leads into `web`

@@ -2,7 +2,10 @@
 //!
 //! Never does: log in, write to the guest, outlive its bound. Tests: `ssh`.
 
+mod phases;
 mod ssh;
+mod stall;
+mod timings;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,7 +13,10 @@ use std::path::Path;
 
 use plasmavmc_types::{PortForward, Protocol};
 
+pub use phases::{Phase, PhaseName, phases};
 pub use ssh::{SshWait, Waited};
+pub use stall::{Stall, stall};
+pub use timings::{Estimate, RunTiming, Timings, note, timings};
 
 /// The forward that leads to the guest's SSH server, if one does.
 pub fn ssh_forward<'a>(mut forwards: impl Iterator<Item = &'a PortForward>) -> Option<&'a PortForward> {

@@ -34,6 +34,7 @@ use super::fan_out::fan_out;
 use super::output::OperationOutput;
 use super::preflight;
 use super::project::WorkspaceId;
+use super::ready::Phase;
 use super::recorder::{Observer, Recorder};
 use super::selection::{ProjectSelection, project};
 use super::session::Session;
@@ -138,6 +139,8 @@ pub struct VmOutcome {
     pub forwards: Vec<Forward>,
     /// How far its guest got, and when; empty where it ran before.
     pub timeline: Vec<StageTime>,
+    /// How long each part of its way up took; empty where it ran before.
+    pub phases: Vec<Phase>,
     /// Milliseconds until it was as ready as asked; 0 where it ran before.
     pub ready_ms: u64,
 }
@@ -153,7 +156,7 @@ pub enum Change {
 }
 
 /// When a guest reached a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StageTime {
     /// The stage.
     pub stage: Stage,

@@ -1,7 +1,7 @@
 //! `up` for one VM: lock, observe, plan, drive the steps, unlock, wait.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, plan_up};
 use plasmavmc_host::{FileLock, Layout, failpoint, overlay};
@@ -10,7 +10,7 @@ use plasmavmc_types::{EventKind, Persistence, Stage, VmHandle, VmId, VmName, VmS
 
 use super::base::BaseImages;
 use super::wait::Wait;
-use super::{Change, LOCK_BOUND, UpOptions, VmOutcome, seed, spec};
+use super::{Change, LOCK_BOUND, StageTime, UpOptions, VmOutcome, seed, spec};
 use crate::config::VmConfig;
 use crate::core::backend::Launcher;
 use crate::core::down::discard_disposable;
@@ -18,6 +18,7 @@ use crate::core::error::Error;
 use crate::core::operation::{Operation, OperationKind, in_progress, state_with};
 use crate::core::output::Diagnostic;
 use crate::core::project::WorkspaceId;
+use crate::core::ready::{RunTiming, note, phases};
 use crate::core::session::Session;
 
 /// What every VM of one `up` shares.
@@ -64,6 +65,9 @@ impl VmUp<'_> {
         wait.run(self.options.wait, &vm.port_forwards)?;
         drop(operation);
         let ready_ms = wait.elapsed_ms();
+        if launched.change == Change::Started {
+            self.note_timing(vm, &launched, &wait.timeline, ready_ms);
+        }
         self.sink.emit(Some(&vm.name), EventKind::VmReady { elapsed_ms: ready_ms });
         failpoint::hit("up.ready");
         let outcome = VmOutcome {
@@ -73,10 +77,28 @@ impl VmUp<'_> {
             pid: launched.status.pid,
             accelerator: launched.status.accelerator,
             forwards: vm.port_forwards.iter().map(Into::into).collect(),
+            phases: match launched.change {
+                Change::Started => phases(&wait.timeline),
+                Change::AlreadyRunning => Vec::new(),
+            },
             timeline: wait.timeline,
             ready_ms,
         };
         Ok((outcome, launched.notes))
+    }
+
+    /// Keeps note of how long it took. Best effort: a full disk is no reason to call a VM that is up
+    /// failed.
+    fn note_timing(&self, vm: &VmConfig, launched: &Launched, stages: &[StageTime], ready_ms: u64) {
+        let Some(accelerator) = launched.status.accelerator else { return };
+        let run = RunTiming {
+            launched_at: (SystemTime::now() - launched.at.elapsed()).into(),
+            accelerator,
+            waited_for: self.options.wait,
+            ready_ms,
+            stages: stages.to_vec(),
+        };
+        let _ = note(self.layout, &vm.name, run);
     }
 
     /// Drives the plan up to the point where the VM runs. The VM's lock is held.

@@ -11,7 +11,7 @@ use super::{StageTime, WaitFor};
 use crate::config::VmConfig;
 use crate::core::error::Error;
 use crate::core::logs::last_lines;
-use crate::core::ready::{SshWait, Waited, console_has_spoken, reachable_address, ssh_forward};
+use crate::core::ready::{SshWait, Waited, console_has_spoken, reachable_address, ssh_forward, stall};
 
 /// Time between two looks at the serial log.
 const POLL: Duration = Duration::from_millis(20);
@@ -20,6 +20,8 @@ const POLL: Duration = Duration::from_millis(20);
 const LOOK_AT_PROCESS: Duration = Duration::from_millis(200);
 /// Lines of the serial log shown where a guest does not come up.
 const LAST_LINES: usize = 8;
+/// Lines of the serial log in which the reason is looked for.
+const LINES_READ: usize = 200;
 
 /// Whether what is asked can be waited for at all.
 ///
@@ -130,11 +132,14 @@ impl Wait<'_> {
     }
 
     fn not_ready(&self, waited_for: &'static str) -> Error {
+        let stages: Vec<Stage> = self.timeline.iter().map(|reached| reached.stage).collect();
+        let console = last_lines(self.serial_log, self.console_before, LINES_READ);
         Error::NotReady {
             vm: self.vm.name.clone(),
             waited_for,
             waited: self.timeout,
-            console: self.last_words(),
+            stall: stall(&console.join("\n"), &stages),
+            console: console[console.len().saturating_sub(LAST_LINES)..].to_vec(),
         }
     }
 
