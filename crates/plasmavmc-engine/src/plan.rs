@@ -10,7 +10,7 @@ use plasmavmc_types::{Persistence, VmName, VmState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Admission, Refusal, Request, admit};
+use crate::{Admission, BootstrapDecision, Refusal, Request, admit};
 
 /// What is wanted of one VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub enum Step {
     StartVm,
     /// Wait until its guest is as ready as asked.
     AwaitReady,
+    /// Bootstrap its guest, or not. Undo: none, what a script does only another undoes.
+    Bootstrap(BootstrapDecision),
 }
 
 /// The steps for one VM, in order.
@@ -97,7 +99,11 @@ pub struct Plan {
 impl Plan {
     /// Whether nothing has to be changed.
     pub fn is_empty(&self) -> bool {
-        self.vms.iter().all(|vm| vm.steps.iter().all(|s| matches!(s, Step::LeaveRunning | Step::AwaitReady)))
+        let is_nothing = |step: &Step| {
+            use BootstrapDecision::Skip;
+            matches!(step, Step::LeaveRunning | Step::AwaitReady | Step::Bootstrap(Skip(_)))
+        };
+        self.vms.iter().all(|vm| vm.steps.iter().all(is_nothing))
     }
 }
 
@@ -136,6 +142,10 @@ impl fmt::Display for Step {
             Self::WriteSeed => f.write_str("write the cloud-init seed"),
             Self::StartVm => f.write_str("start QEMU"),
             Self::AwaitReady => f.write_str("wait until the guest is ready"),
+            Self::Bootstrap(BootstrapDecision::Run(reason)) => write!(f, "bootstrap the guest: {reason}"),
+            Self::Bootstrap(BootstrapDecision::Skip(reason)) => {
+                write!(f, "leave the bootstrap out: {reason}")
+            }
         }
     }
 }
@@ -198,6 +208,24 @@ mod tests {
             ObservedVm { state: VmState::Running, image: ImageState::Ready, overlay: OverlayState::Present };
         let plan = Plan { vms: vec![plan_up(&desired(Persistence::Disposable), observed).unwrap()] };
         assert!(plan.is_empty());
+    }
+
+    #[test]
+    fn a_plan_with_a_bootstrap_to_run_changes_something_and_one_without_does_not() {
+        use crate::{RunReason, SkipReason};
+        let plan = |decision| Plan {
+            vms: vec![VmPlan {
+                vm: "web".parse().unwrap(),
+                steps: vec![Step::LeaveRunning, Step::AwaitReady, Step::Bootstrap(decision)],
+            }],
+        };
+        let run = plan(BootstrapDecision::Run(RunReason::Changed));
+        assert!(!run.is_empty());
+        assert!(plan(BootstrapDecision::Skip(SkipReason::Unchanged)).is_empty());
+        assert_eq!(
+            serde_json::to_value(&run.vms[0].steps[2]).unwrap(),
+            serde_json::json!({ "step": "bootstrap", "decision": "run", "reason": "changed" })
+        );
     }
 
     #[test]

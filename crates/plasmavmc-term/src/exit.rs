@@ -23,6 +23,7 @@ pub const fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::Launch => 7,
         ErrorKind::Timeout => 8,
         ErrorKind::Io => 9,
+        ErrorKind::Bootstrap => 10,
     }
 }
 
@@ -70,6 +71,7 @@ const fn describe(kind: ErrorKind) -> (&'static str, &'static str) {
         ErrorKind::Launch => ("launch", "the VM did not start"),
         ErrorKind::Timeout => ("timeout", "something took longer than it was allowed to"),
         ErrorKind::Io => ("io", "a file, socket or process operation failed"),
+        ErrorKind::Bootstrap => ("bootstrap", "a VM's bootstrap failed; the VM runs, to be looked into"),
     }
 }
 
@@ -93,6 +95,7 @@ mod tests {
                 (7, "launch"),
                 (8, "timeout"),
                 (9, "io"),
+                (10, "bootstrap"),
                 (130, "interrupted"),
             ]
         );

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use plasmavmc_types::{ByteSize, Escalation, EventKind, ShutdownOutcome, Stage};
+use plasmavmc_types::{BootstrapStep, ByteSize, Escalation, EventKind, ShutdownOutcome, Stage, StepStatus};
 
 use crate::text::duration;
 
@@ -43,6 +43,7 @@ pub fn sentence(event: &EventKind) -> Option<String> {
         E::StageReached { stage: Stage::Handshake, .. } => "agent in the guest answers".to_owned(),
         E::StageReached { stage: Stage::Ssh, .. } => "SSH server answers".to_owned(),
         E::VmReady { elapsed_ms } => format!("up after {}", millis(*elapsed_ms)),
+        E::BootstrapStep { .. } => bootstrap(event)?,
         E::VmFoundStopped { reason } => format!("had stopped: {reason}"),
         E::PersistentLayerKept { path, size_bytes } => {
             format!("kept its disk {} ({})", path.display(), ByteSize::bytes(*size_bytes))
@@ -76,6 +77,21 @@ fn image(event: &EventKind) -> Option<String> {
         }
         E::ImageBuildStep { image, step } => format!("building image {image}: {step}"),
         _ => return None,
+    })
+}
+
+fn bootstrap(event: &EventKind) -> Option<String> {
+    let EventKind::BootstrapStep { step, status, duration_ms, exit_code, reason } = event else {
+        return None;
+    };
+    let took = duration_ms.map(|ms| format!(" after {}", millis(ms))).unwrap_or_default();
+    let code = exit_code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
+    let why = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    Some(match status {
+        StepStatus::Started => format!("bootstrap: {step}"),
+        StepStatus::Ok => format!("bootstrap: {step} done{took}"),
+        StepStatus::Failed => format!("bootstrap: {step} failed{code}{took}{why}"),
+        StepStatus::Skipped => format!("bootstrap: {step} skipped{why}"),
     })
 }
 
@@ -124,6 +140,13 @@ pub fn waiting_for(event: &EventKind) -> Option<&'static str> {
         E::ImageBuildStep { .. } => Some("building the image"),
         E::VmLaunched { .. } | E::VmAdopted { .. } => Some("waiting for the machine"),
         E::StageReached { .. } => Some("waiting for the guest"),
+        E::BootstrapStep { step, status: StepStatus::Started, .. } => Some(match step {
+            BootstrapStep::WaitHandshake => "waiting for the guest's agent",
+            BootstrapStep::Connect => "connecting to the guest",
+            BootstrapStep::Transfer => "moving the bootstrap into the guest",
+            BootstrapStep::Apply => "running the bootstrap",
+            BootstrapStep::Verify => "verifying the bootstrap",
+        }),
         E::ShutdownRequested { .. } | E::CooperativeAttempted { .. } => {
             Some("waiting for the guest to power off")
         }
@@ -170,6 +193,10 @@ mod tests {
             E::VmAlreadyRunning { pid: 42 },
             E::StageReached { stage: Stage::Ssh, elapsed_ms: 1 },
             E::VmReady { elapsed_ms: 2_700 },
+            step(BootstrapStep::Transfer, StepStatus::Started, None, None),
+            step(BootstrapStep::Transfer, StepStatus::Ok, Some(250), None),
+            step(BootstrapStep::Apply, StepStatus::Failed, Some(2_000), Some(3)),
+            step(BootstrapStep::Verify, StepStatus::Skipped, Some(0), None),
             E::VmFoundStopped { reason: StopReason::Vanished },
             E::ShutdownRequested { graceful_wait_ms: 1, sigterm_wait_ms: 2, sigkill_wait_ms: 3 },
             E::CooperativeAttempted { timeout_ms: 20_000 },
@@ -187,6 +214,16 @@ mod tests {
                 dry_run: true,
             },
         ]
+    }
+
+    fn step(
+        step: BootstrapStep,
+        status: StepStatus,
+        duration_ms: Option<u64>,
+        exit_code: Option<i32>,
+    ) -> EventKind {
+        let reason = (status == StepStatus::Skipped).then(|| "why".to_owned());
+        EventKind::BootstrapStep { step, status, duration_ms, exit_code, reason }
     }
 
     #[test]
@@ -218,6 +255,10 @@ mod tests {
         VmAlreadyRunning: already running (pid 42), nothing changed
         StageReached: SSH server answers [waiting for the guest]
         VmReady: up after 2.7 s
+        BootstrapStep: bootstrap: transfer [moving the bootstrap into the guest]
+        BootstrapStep: bootstrap: transfer done after 250 ms
+        BootstrapStep: bootstrap: apply failed with exit code 3 after 2.0 s
+        BootstrapStep: bootstrap: verify skipped: why
         VmFoundStopped: had stopped: its process vanished: crashed, or killed by something else
         ShutdownRequested: shutting down [waiting for the guest to power off]
         CooperativeAttempted: guest asked to power off, it has 20 s [waiting for the guest to power off]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Accelerator, StopReason, Timestamp, VmName};
+use crate::{Accelerator, BootstrapStep, StepStatus, StopReason, Timestamp, VmName};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +147,22 @@ pub enum EventKind {
     VmReady {
         /// Time since QEMU's launch.
         elapsed_ms: u64,
+    },
+    /// A step of a VM's bootstrap began or ended.
+    BootstrapStep {
+        /// Which step.
+        step: BootstrapStep,
+        /// How far it got.
+        status: StepStatus,
+        /// Time it took; missing where it begins.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_ms: Option<u64>,
+        /// What the program ended with that the step ran; missing where it ran none to its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        /// Why it failed or was skipped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// The VM was found stopped although nobody ran `down`.
     VmFoundStopped {

@@ -29,11 +29,13 @@ pub enum ErrorKind {
     Timeout,
     /// A file, socket or process operation failed.
     Io,
+    /// What a VM was to be set up with failed in its guest; the VM runs.
+    Bootstrap,
 }
 
 impl ErrorKind {
     /// Every kind, in the order of its exit code.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Internal,
         Self::Usage,
         Self::Config,
@@ -43,6 +45,7 @@ impl ErrorKind {
         Self::Launch,
         Self::Timeout,
         Self::Io,
+        Self::Bootstrap,
     ];
 }
 

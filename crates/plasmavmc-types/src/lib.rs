@@ -4,6 +4,7 @@
 //! A value that exists is valid: each type's `FromStr`/`TryFrom` is its only door, and after it no
 //! `Option` means "not parsed yet". Tests: in each file.
 
+mod bootstrap;
 mod event;
 mod explain;
 mod handle;
@@ -16,6 +17,7 @@ mod state;
 mod status;
 mod time;
 
+pub use bootstrap::{BootstrapDigest, BootstrapDigestError, BootstrapMode, BootstrapStep, StepStatus};
 pub use event::{CleanupKind, Escalation, Event, EventKind, ShutdownOutcome, Stage};
 pub use explain::{ErrorKind, Explain, repeated_source};
 pub use handle::{BackendName, VmHandle};

@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use plasmavmc_host::Layout;
+use plasmavmc_host::image::catalogue::DEFAULT_IMAGE;
+use plasmavmc_host::seed::{Ignored, SeedReader};
 use plasmavmc_types::{PortForward, VmName};
 
 use super::Environment;
@@ -29,6 +31,37 @@ pub(super) fn check(drafts: &[Draft], layout: &Layout, env: &Environment, faults
     check_names(drafts, faults);
     check_ports(drafts, faults);
     check_overlays(drafts, layout, env, faults);
+    check_user_data(drafts, faults);
+}
+
+/// What the image of a VM would ignore of the user-data that stands in the config. Files are read, and
+/// looked at in the same way, when they are needed.
+fn check_user_data(drafts: &[Draft], faults: &mut Faults<'_>) {
+    let mut told = HashSet::new();
+    for draft in drafts {
+        let Some(cloud_init) = &draft.keys.cloud_init else { continue };
+        let Some(Source::Inline(text)) = &cloud_init.value.user_data else { continue };
+        let reader = seed_reader(draft.keys.base_image.as_ref().map(|image| &image.value));
+        let rule = match reader.ignored(text.as_bytes()) {
+            None => continue,
+            Some(Ignored::Kind(found)) => Rule::IgnoredUserDataKind { reader, found },
+            Some(Ignored::Keys(found)) => {
+                Rule::IgnoredUserData { reader, taken: reader.taken().unwrap_or_default(), found }
+            }
+        };
+        // The replicas of an entry share its user-data: one fault tells of all of them.
+        if told.insert(cloud_init.at.span) {
+            faults.push(&cloud_init.at, &rule);
+        }
+    }
+}
+
+/// Who reads the seed in the guest of an image.
+fn seed_reader(image: Option<&BaseImage>) -> SeedReader {
+    match image {
+        Some(image) => image.seed_reader(),
+        None => DEFAULT_IMAGE.parse().map_or(SeedReader::CloudInit, |name| SeedReader::of_image(&name)),
+    }
 }
 
 fn check_names(drafts: &[Draft], faults: &mut Faults<'_>) {
@@ -130,7 +163,12 @@ fn inputs<'d>(drafts: &'d [Draft], env: &'d Environment) -> HashMap<&'d Path, &'
         if let Some(BaseImage::Path(path)) = draft.keys.base_image.as_ref().map(|image| &image.value) {
             inputs.insert(path, "a base image");
         }
-        let Some(CloudInit { user_data, network_config }) = &draft.keys.cloud_init else { continue };
+        if let Some(bootstrap) = draft.keys.bootstrap.as_ref().map(|bootstrap| &bootstrap.value) {
+            inputs.insert(&bootstrap.script, "a bootstrap script");
+            inputs.extend(bootstrap.payload.iter().map(|path| (path.as_path(), "a bootstrap payload")));
+        }
+        let Some(cloud_init) = &draft.keys.cloud_init else { continue };
+        let CloudInit { user_data, network_config } = &cloud_init.value;
         for source in [user_data, network_config].into_iter().flatten() {
             if let Source::Path(path) = source {
                 inputs.insert(path, "a file of cloud-init");

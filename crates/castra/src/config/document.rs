@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use plasmavmc_types::{AcceleratorChoice, Firmware, Protocol};
+use plasmavmc_types::{AcceleratorChoice, BootstrapMode, Firmware, Protocol};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -130,6 +130,8 @@ pub(super) struct KeysTable {
     /// What cloud-init finds on the VM's first boot.
     #[schemars(extend("default" = {}))]
     pub(super) cloud_init: Option<CloudInitTable>,
+    /// How the VM is set up once its guest answers.
+    pub(super) bootstrap: Option<BootstrapTable>,
 }
 
 /// One port of this host that leads into a VM.
@@ -158,6 +160,47 @@ pub(super) struct CloudInitTable {
     pub(super) user_data: Option<SourceValue>,
     /// The network-config. Default: DHCP on the first card.
     pub(super) network_config: Option<SourceValue>,
+}
+
+/// How a VM is set up once its guest answers: a script that runs in the guest as root.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Bootstrap", deny_unknown_fields)]
+pub(super) struct BootstrapTable {
+    /// When it runs: where the guest's disk does not say that the same was done there (`auto`), at
+    /// every start (`always`), or only by `castra bootstrap` (`skip`).
+    #[schemars(extend("default" = "auto"))]
+    pub(super) mode: Option<BootstrapMode>,
+    /// The script: a file, relative to the config or absolute. Without a first line that names an
+    /// interpreter the guest's shell runs it.
+    #[schemars(length(min = 1, max = 4095), regex(pattern = PLAIN))]
+    pub(super) script: String,
+    /// What the script works with: a file or a directory, moved into the guest with it.
+    #[schemars(length(min = 1, max = 4095), regex(pattern = PLAIN))]
+    pub(super) payload: Option<String>,
+    /// Time each step may take, in seconds.
+    #[schemars(range(min = 1, max = 86400), extend("default" = 600))]
+    pub(super) timeout_secs: Option<u64>,
+    /// What tells in the guest whether the script did its work, by exit code 0: a line for its shell,
+    /// or a program and its arguments. Default: the script's own exit code is enough.
+    pub(super) verify: Option<VerifyValue>,
+    /// Variables for the script and for `verify`; names that begin with `CASTRA_` are taken.
+    #[schemars(
+        extend("default" = {}),
+        extend("maxProperties" = 64),
+        extend("propertyNames" = { "pattern": "^(?!CASTRA_)[A-Za-z_][A-Za-z0-9_]{0,127}$" })
+    )]
+    pub(super) env: Option<BTreeMap<String, String>>,
+}
+
+/// A line for a shell, or a program and its arguments.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Verify")]
+#[serde(untagged)]
+pub(super) enum VerifyValue {
+    /// A line for the guest's shell.
+    Line(#[schemars(length(max = 2048), regex(pattern = r"\S"))] String),
+    /// A program and its arguments.
+    Program(#[schemars(length(min = 1))] Vec<String>),
 }
 
 /// A text: the path of a file, or the text itself.

@@ -32,6 +32,26 @@ pub const DEFAULT_MEMORY: ByteSize = ByteSize::gib(1);
 /// The longest wait of a shutdown step, in seconds: an hour.
 pub const MAX_WAIT_SECS: u32 = 3600;
 
+/// The longest a step of a bootstrap may take, in seconds: a day.
+pub const MAX_BOOTSTRAP_SECS: u32 = 86_400;
+
+/// How long a step of a bootstrap may take where the config does not say, in seconds: what a
+/// distribution's package manager needs for a large installation without hardware acceleration.
+pub const DEFAULT_BOOTSTRAP_SECS: u32 = 600;
+
+/// The most environment variables of a bootstrap.
+pub const MAX_ENV_VARIABLES: usize = 64;
+
+/// The longest name of an environment variable, in bytes.
+pub const MAX_ENV_NAME: usize = 128;
+
+/// The most bytes of all environment variables of a bootstrap with their names: a request to the
+/// guest holds them all, each byte written with up to six.
+pub const MAX_ENV_BYTES: usize = 8 * 1024;
+
+/// The most bytes of a `verify`, for the same reason: env, `verify` and what Castra adds fit 64 KiB.
+pub const MAX_VERIFY_BYTES: usize = 2 * 1024;
+
 /// The longest path, in bytes: Linux's `PATH_MAX` without its end mark.
 pub const MAX_PATH_BYTES: usize = 4095;
 

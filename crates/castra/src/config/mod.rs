@@ -25,6 +25,7 @@
 //!
 //! Tests: beside each part, and `tests/config`.
 
+mod bootstrap;
 mod check;
 mod discover;
 mod document;
@@ -54,7 +55,8 @@ pub use error::{ConfigError, NotAFile};
 pub use fault::{Fault, Related};
 pub use position::{Position, Span};
 pub use project::{
-    BaseImage, CloudInit, Lifecycle, Project, ProjectName, ProjectNameError, Source, VmConfig,
+    BaseImage, Bootstrap, CloudInit, Lifecycle, Project, ProjectName, ProjectNameError, Source, Verify,
+    VmConfig,
 };
 pub use reference::reference_markdown;
 pub use resolve::{parse, parse_bytes};

@@ -28,6 +28,11 @@ pub(super) fn resolve_file(text: &str, key: &'static str, base: &Base<'_>) -> Re
     if path == base.state_root { Err(Rule::DirectoryPath { key, path: text.to_owned() }) } else { Ok(path) }
 }
 
+/// The absolute path of a file or directory that `text` names; its `.castra` is the state root.
+pub(super) fn resolve_any(text: &str, base: &Base<'_>) -> Result<PathBuf, Rule> {
+    base.resolve(text)
+}
+
 /// What relative paths are relative to.
 pub(super) struct Base<'a> {
     pub(super) env: &'a Environment,

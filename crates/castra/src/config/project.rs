@@ -4,6 +4,7 @@
 //! is free of faults: names are unique, host ports and overlays are used once. Tests: the types'
 //! own rules below, the rest beside the code that resolves them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use plasmavmc_host::image::ImageName;
-use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence, PortForward, VmName};
+use plasmavmc_host::seed::SeedReader;
+use plasmavmc_types::{
+    AcceleratorChoice, BootstrapMode, ByteSize, Firmware, Persistence, PortForward, VmName,
+};
 
 use crate::core::project::WorkspaceId;
 
@@ -68,6 +72,8 @@ pub struct VmConfig {
     pub persistence: Persistence,
     /// What cloud-init finds in its seed.
     pub cloud_init: CloudInit,
+    /// How it is set up once its guest answers; none for not at all.
+    pub bootstrap: Option<Bootstrap>,
 }
 
 /// What a VM's disk begins as.
@@ -77,6 +83,16 @@ pub enum BaseImage {
     Path(PathBuf),
     /// An image of the catalogue, or one that was imported or built under that name.
     Catalogue(ImageName),
+}
+
+impl BaseImage {
+    /// Who reads the cloud-init seed in its guest, as far as its name tells.
+    pub fn seed_reader(&self) -> SeedReader {
+        match self {
+            Self::Path(path) => SeedReader::of_file(path),
+            Self::Catalogue(name) => SeedReader::of_image(name),
+        }
+    }
 }
 
 impl fmt::Display for BaseImage {
@@ -95,6 +111,43 @@ pub struct CloudInit {
     pub user_data: Option<Source>,
     /// The network-config; none for Castra's own.
     pub network_config: Option<Source>,
+}
+
+/// How a VM is set up once its guest answers: a script that runs in the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bootstrap {
+    /// When it runs.
+    pub mode: BootstrapMode,
+    /// The script, a file of the host: absolute.
+    pub script: PathBuf,
+    /// What the script works with, a file or directory of the host: absolute.
+    pub payload: Option<PathBuf>,
+    /// Variables the script and the check find in their environment.
+    pub env: BTreeMap<String, String>,
+    /// How long each step may take, 1 s to a day.
+    pub timeout: Duration,
+    /// What tells in the guest whether the script did its work; none where its exit code is enough.
+    pub verify: Option<Verify>,
+}
+
+/// What tells in a guest whether something is as it should be: exit code 0 is good.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Verify {
+    /// A line for the guest's shell.
+    Shell(String),
+    /// A program and its arguments; at least the program.
+    Program(Vec<String>),
+}
+
+impl Verify {
+    /// Every word of it, in order.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let words = match self {
+            Self::Shell(line) => std::slice::from_ref(line),
+            Self::Program(words) => words,
+        };
+        words.iter().map(String::as_str)
+    }
 }
 
 /// Where a text comes from.

@@ -12,12 +12,13 @@ use super::rule::FaultCode;
 use super::schema::schema;
 
 /// The tables in the order of the page: the key under `$defs`, and what stands above it in a config.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 7] = [
     ("Project", "`[project]`"),
     ("Lifecycle", "`[lifecycle]`"),
     ("Vm", "`[[vms]]`"),
     ("PortForward", "An entry of `port_forwards`"),
     ("CloudInit", "`[vms.cloud_init]`"),
+    ("Bootstrap", "`[vms.bootstrap]`"),
     ("Inline", "`user_data` and `network_config` as tables"),
 ];
 
@@ -99,6 +100,7 @@ fn value(schema: &Value, property: &Value) -> String {
         Some("integer") => format!("{} to {}", property["minimum"], property["maximum"]),
         Some("boolean") => "`true` or `false`".to_owned(),
         Some("array") => format!("list of {}", plural(&property["items"])),
+        Some("object") if property["additionalProperties"]["type"] == "string" => "table of texts".to_owned(),
         Some("object") => "tables".to_owned(),
         _ => "text".to_owned(),
     }
@@ -116,6 +118,7 @@ fn referred(schema: &Value, name: &str) -> String {
         .collect();
     match (words.is_empty(), name) {
         (false, _) => words.join(", "),
+        (true, "Verify") => "text, or list of texts".to_owned(),
         (true, "Source") => "path, or `{ inline = \"…\" }`".to_owned(),
         (true, _) => "table".to_owned(),
     }

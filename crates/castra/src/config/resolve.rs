@@ -97,7 +97,8 @@ fn vm_config(draft: Draft, layout: &Layout) -> VmConfig {
         accelerator: keys.accelerator.unwrap_or_default(),
         firmware: keys.firmware,
         persistence: keys.persistence.unwrap_or_default(),
-        cloud_init: keys.cloud_init.unwrap_or_default(),
+        cloud_init: keys.cloud_init.map(|cloud_init| cloud_init.value).unwrap_or_default(),
+        bootstrap: keys.bootstrap.map(|bootstrap| bootstrap.value),
         name,
     }
 }

@@ -8,11 +8,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use plasmavmc_host::image::ImageNameError;
+use plasmavmc_host::seed::SeedReader;
 use plasmavmc_types::{ByteSizeError, NameError, VmName};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PORT_FORWARDS, MAX_VMS, MIN_MEMORY, VERSION};
+use super::limits::{
+    MAX_ENV_BYTES, MAX_ENV_NAME, MAX_ENV_VARIABLES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PORT_FORWARDS,
+    MAX_VERIFY_BYTES, MAX_VMS, MIN_MEMORY, VERSION,
+};
 use super::project::ProjectNameError;
 
 /// The stable name of a kind of fault.
@@ -55,8 +59,10 @@ pub enum FaultCode {
     PortConflict,
     /// An overlay is used for something else too.
     OverlayConflict,
-    /// A cloud-init text stands where the path of its file belongs.
+    /// A cloud-init text stands where the path of its file belongs, or says what its image would ignore.
     BadCloudInit,
+    /// A bootstrap's environment or check cannot be used.
+    BadBootstrap,
     /// Replicas or their overrides do not fit together.
     BadReplicas,
     /// There is more of something than a project may have.
@@ -67,7 +73,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of its declaration.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NotUtf8,
         Self::Syntax,
         Self::DuplicateKey,
@@ -87,6 +93,7 @@ impl FaultCode {
         Self::PortConflict,
         Self::OverlayConflict,
         Self::BadCloudInit,
+        Self::BadBootstrap,
         Self::BadReplicas,
         Self::TooMany,
         Self::TooManyFaults,
@@ -114,6 +121,7 @@ impl FaultCode {
             Self::PortConflict => "port-conflict",
             Self::OverlayConflict => "overlay-conflict",
             Self::BadCloudInit => "bad-cloud-init",
+            Self::BadBootstrap => "bad-bootstrap",
             Self::BadReplicas => "bad-replicas",
             Self::TooMany => "too-many",
             Self::TooManyFaults => "too-many-faults",
@@ -204,6 +212,30 @@ pub(super) enum Rule {
     ReservedOverlay { path: PathBuf, suggestion: String },
     #[error("`{key}` as a text is the path of a file")]
     InlineAsPath { key: &'static str },
+    #[error("{reader} takes {} of user-data: the rest would be ignored", list(taken))]
+    IgnoredUserData { reader: SeedReader, taken: &'static [&'static str], found: Vec<String> },
+    #[error("{reader} takes no user-data of this kind: it would be ignored")]
+    IgnoredUserDataKind { reader: SeedReader, found: String },
+    #[error("a payload is copied into the workspace, so it cannot hold it")]
+    PayloadHoldsWorkspace { path: PathBuf },
+    #[error(
+        "a variable's name is at most {MAX_ENV_NAME} letters, digits and `_`, and does not begin with a digit"
+    )]
+    EnvName { found: String },
+    #[error("variables that begin with `CASTRA_` are Castra's own")]
+    ReservedEnv { found: String },
+    #[error("a variable cannot hold a NUL")]
+    EnvValue,
+    #[error("a bootstrap has at most {MAX_ENV_VARIABLES} variables")]
+    TooManyVariables { found: usize },
+    #[error("the variables of a bootstrap have at most {MAX_ENV_BYTES} bytes with their names")]
+    LargeEnv { bytes: usize },
+    #[error("`verify` names a program of the guest")]
+    EmptyVerify,
+    #[error("`verify` has at most {MAX_VERIFY_BYTES} bytes")]
+    LongVerify { bytes: usize },
+    #[error("`verify` cannot hold a NUL")]
+    VerifyCharacter,
     #[error("`replicas` overrides keys of replicas: it needs `count`")]
     ReplicasWithoutCount,
     #[error("`replicas` holds tables named after replicas")]
@@ -240,6 +272,7 @@ impl Rule {
             | Self::LongPath { .. }
             | Self::DirectoryPath { .. }
             | Self::LeavesWorkspace { .. }
+            | Self::PayloadHoldsWorkspace { .. }
             | Self::NoHome { .. } => C::BadPath,
             Self::SharedStateDir { .. } => C::BadStateDir,
             Self::ImageName(_) => C::BadImage,
@@ -248,9 +281,18 @@ impl Rule {
             Self::SharedOverlay { .. } | Self::OverlayIsInput { .. } | Self::ReservedOverlay { .. } => {
                 C::OverlayConflict
             }
-            Self::InlineAsPath { .. } => C::BadCloudInit,
+            Self::InlineAsPath { .. } | Self::IgnoredUserData { .. } | Self::IgnoredUserDataKind { .. } => {
+                C::BadCloudInit
+            }
+            Self::EnvName { .. }
+            | Self::ReservedEnv { .. }
+            | Self::EnvValue
+            | Self::LargeEnv { .. }
+            | Self::EmptyVerify
+            | Self::LongVerify { .. }
+            | Self::VerifyCharacter => C::BadBootstrap,
             Self::ReplicasWithoutCount | Self::UnknownReplica { .. } => C::BadReplicas,
-            Self::TooManyVms | Self::TooManyForwards { .. } => C::TooMany,
+            Self::TooManyVms | Self::TooManyForwards { .. } | Self::TooManyVariables { .. } => C::TooMany,
             Self::TooManyFaults { .. } => C::TooManyFaults,
         }
     }
@@ -267,19 +309,26 @@ impl Rule {
             | Self::LittleMemory { found }
             | Self::OddMemory { found }
             | Self::Address { found }
+            | Self::EnvName { found }
+            | Self::ReservedEnv { found }
+            | Self::IgnoredUserDataKind { found, .. }
             | Self::UnknownReplica { found, .. } => Some(shown(found)),
             Self::UnknownKey { key, .. } | Self::DuplicateKey { key } => Some(shown(key)),
             Self::DirectoryPath { path, .. } | Self::LeavesWorkspace { path } | Self::NoHome { path } => {
                 Some(shown(path))
             }
             Self::SharedStateDir { path, .. }
+            | Self::PayloadHoldsWorkspace { path }
             | Self::SharedOverlay { path, .. }
             | Self::OverlayIsInput { path, .. }
             | Self::ReservedOverlay { path, .. } => Some(shown_path(path)),
             Self::ReplicaName { name } => Some(shown(name)),
             Self::ReplicaPort { host, replica } => Some(format!("{host} + {replica}")),
-            Self::LongPath { bytes } => Some(format!("{bytes} bytes")),
-            Self::TooManyForwards { found } => Some(found.to_string()),
+            Self::LongPath { bytes } | Self::LargeEnv { bytes } | Self::LongVerify { bytes } => {
+                Some(format!("{bytes} bytes"))
+            }
+            Self::TooManyForwards { found } | Self::TooManyVariables { found } => Some(found.to_string()),
+            Self::IgnoredUserData { found, .. } => Some(shown(&found.join(", "))),
             _ => None,
         }
     }
@@ -322,6 +371,23 @@ impl Rule {
             }
             Self::ReservedOverlay { suggestion, .. } => Some(suggestion.clone()),
             Self::InlineAsPath { key } => Some(format!("write `{key} = {{ inline = \"\"\"…\"\"\" }}`")),
+            Self::IgnoredUserData { .. } | Self::IgnoredUserDataKind { .. } => Some(
+                "do the rest in a script: `[vms.bootstrap]` and below it `script = \"bootstrap.sh\"`"
+                    .to_owned(),
+            ),
+            Self::PayloadHoldsWorkspace { .. } => Some(
+                "move what the script needs into a directory of its own: `payload = \"payload\"`".to_owned(),
+            ),
+            Self::EnvName { .. } | Self::ReservedEnv { .. } => {
+                Some("write for example `env = { PORT = \"8080\" }`".to_owned())
+            }
+            Self::TooManyVariables { .. } | Self::LargeEnv { .. } => {
+                Some("put them into a file of the payload, and let the script read it".to_owned())
+            }
+            Self::EmptyVerify => Some("write for example `verify = \"systemctl is-active web\"`".to_owned()),
+            Self::LongVerify { .. } => {
+                Some("put it into a file of the payload: `verify = [\"./verify.sh\"]`".to_owned())
+            }
             Self::ReplicasWithoutCount => Some("add for example `count = 2`".to_owned()),
             Self::UnknownReplica { found, known } => {
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -374,6 +440,11 @@ fn nearest<'w>(found: &str, known: &[&'w str]) -> Option<&'w str> {
     }
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let found = plain(found);
+    // Whoever leaves the end of a name out, such as its unit, makes no slip but means it.
+    let begins = |word: &&&str| plain(word).strip_prefix(&found).is_some_and(|rest| rest.starts_with('_'));
+    if let Some(word) = known.iter().find(begins).filter(|_| !found.is_empty()) {
+        return Some(word);
+    }
     let scored = known.iter().map(|word| (strsim::damerau_levenshtein(&found, &plain(word)), *word));
     let (distance, word) = scored.min_by_key(|(distance, _)| *distance)?;
     let allowed = (word.chars().count().max(found.chars().count()) / 3).max(1);
@@ -393,6 +464,7 @@ mod tests {
             ("port-forwards", Some("port_forwards")),
             ("ports_forward", Some("port_forwards")),
             ("cpu", Some("cpus")),
+            ("base", Some("base_image")),
             ("disk", None),
             ("", None),
             (&"m".repeat(65), None),

@@ -8,12 +8,12 @@ use std::path::Path;
 use plasmavmc_types::{Persistence, PortForward};
 
 use super::document::{
-    CloudInitTable, Document, ForwardTable, InlineTable, KeysTable, LifecycleTable, ProjectTable,
-    SourceValue, VmTable,
+    BootstrapTable, CloudInitTable, Document, ForwardTable, InlineTable, KeysTable, LifecycleTable,
+    ProjectTable, SourceValue, VerifyValue, VmTable,
 };
 use super::fault::Fault;
 use super::limits::VERSION;
-use super::project::{Project, Source, VmConfig};
+use super::project::{Bootstrap, Project, Source, Verify, VmConfig};
 use super::{Environment, parse};
 use crate::env::UserDirs;
 
@@ -64,6 +64,7 @@ fn vm_table(vm: &VmConfig) -> VmTable {
                 user_data: vm.cloud_init.user_data.as_ref().map(source_value),
                 network_config: vm.cloud_init.network_config.as_ref().map(source_value),
             }),
+            bootstrap: vm.bootstrap.as_ref().map(bootstrap_table),
         },
         replicas: None,
     }
@@ -75,6 +76,20 @@ fn forward_table(forward: &PortForward) -> ForwardTable {
         guest: forward.guest.get().into(),
         protocol: Some(forward.protocol),
         address: Some(forward.address.to_string()),
+    }
+}
+
+fn bootstrap_table(bootstrap: &Bootstrap) -> BootstrapTable {
+    BootstrapTable {
+        mode: Some(bootstrap.mode),
+        script: text(&bootstrap.script),
+        payload: bootstrap.payload.as_deref().map(text),
+        timeout_secs: Some(bootstrap.timeout.as_secs()),
+        verify: bootstrap.verify.clone().map(|verify| match verify {
+            Verify::Shell(line) => VerifyValue::Line(line),
+            Verify::Program(words) => VerifyValue::Program(words),
+        }),
+        env: Some(bootstrap.env.clone()),
     }
 }
 

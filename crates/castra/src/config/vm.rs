@@ -8,11 +8,12 @@ use std::path::PathBuf;
 
 use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence};
 
+use super::bootstrap;
 use super::fault::{Faults, Located};
 use super::forward::{self, Forward};
 use super::limits::{MAX_CPUS, MIN_MEMORY};
 use super::path::{Base, resolve_file};
-use super::project::{BaseImage, CloudInit, Source};
+use super::project::{BaseImage, Bootstrap, CloudInit, Source};
 use super::rule::{Rule, shown};
 use super::walk::{Node, TableReader};
 use crate::env::CASTRA_DIR;
@@ -31,7 +32,8 @@ pub(super) struct VmKeys {
     pub(super) accelerator: Option<AcceleratorChoice>,
     pub(super) firmware: Option<Firmware>,
     pub(super) persistence: Option<Persistence>,
-    pub(super) cloud_init: Option<CloudInit>,
+    pub(super) cloud_init: Option<Located<CloudInit>>,
+    pub(super) bootstrap: Option<Located<Bootstrap>>,
 }
 
 impl VmKeys {
@@ -59,7 +61,14 @@ impl VmKeys {
                 let persistent = node.boolean("persistent = true", faults)?;
                 Some(if persistent { Persistence::Persistent } else { Persistence::Disposable })
             }),
-            cloud_init: table.take("cloud_init").and_then(|node| read_cloud_init(&node, base, faults)),
+            cloud_init: table.take("cloud_init").and_then(|node| {
+                let cloud_init = read_cloud_init(&node, base, faults)?;
+                Some(Located::new(cloud_init, &node.at))
+            }),
+            bootstrap: table.take("bootstrap").and_then(|node| {
+                let bootstrap = bootstrap::read(&node, base, faults)?;
+                Some(Located::new(bootstrap, &node.at))
+            }),
         }
     }
 
@@ -75,6 +84,7 @@ impl VmKeys {
             firmware: self.firmware.or(other.firmware),
             persistence: self.persistence.or(other.persistence),
             cloud_init: self.cloud_init.or_else(|| other.cloud_init.clone()),
+            bootstrap: self.bootstrap.or_else(|| other.bootstrap.clone()),
         }
     }
 }

@@ -189,6 +189,18 @@ impl<'t> Node<'t> {
         self.value.is_table()
     }
 
+    pub(super) fn is_array(&self) -> bool {
+        matches!(self.value, DeValue::Array(_))
+    }
+
+    /// A text, where a list of texts would have done too.
+    pub(super) fn text_or_list(&self, example: &'static str, faults: &mut Faults<'_>) -> Option<&'t str> {
+        match self.value {
+            DeValue::String(text) => Some(text),
+            _ => self.wrong_type("a text or a list of texts", example, faults),
+        }
+    }
+
     /// Notes that the value should have been something else.
     pub(super) fn wrong_type<T>(
         &self,

@@ -152,6 +152,32 @@ const CASES: &[(&str, &str)] = &[
         "cloud-init",
         "[[vms]]\nname = \"a\"\ncloud_init = { user_data = \"#cloud-config\\n\" }\n[[vms]]\nname = \"b\"\ncloud_init = { user_data = { path = \"a\", inline = \"b\" }, network_config = {} }\n[[vms]]\nname = \"c\"\ncloud_init = \"user-data.yaml\"\n[[vms]]\nname = \"d\"\ncloud_init = { userdata = \"x\", user_data = { file = \"x\" } }\n",
     ),
+    (
+        "user-data that the image's own reader would ignore",
+        "[[vms]]\nname = \"a\"\nbase_image = \"images/nocloud_alpine-3.23.4-x86_64-bios-tiny-r0.qcow2\"\ncloud_init.user_data.inline = \"#cloud-config\\nruncmd: [a]\\nswap: {}\\n\"\n[[vms]]\nname = \"b\"\nbase_image = \"tiny\"\ncloud_init.user_data.inline = \"#!/bin/sh\\n\"\n",
+    ),
+    // Bootstraps.
+    ("a bootstrap without a script", "[[vms]]\nname = \"a\"\n[vms.bootstrap]\nmode = \"never\"\n"),
+    (
+        "every key of a bootstrap",
+        "[[vms]]\nname = \"a\"\n[vms.bootstrap]\nscript = \"scripts/\"\npayload = 7\ntimeout = \"10 min\"\ntimeout_secs = 0\nverify = true\nenv = [\"PORT=80\"]\n",
+    ),
+    (
+        "variables",
+        "[[vms]]\nname = \"a\"\n[vms.bootstrap]\nscript = \"b.sh\"\n[vms.bootstrap.env]\nPORT = 80\n\"A B\" = \"x\"\n1A = \"x\"\nCASTRA_VM = \"x\"\nNUL = \"a\\u0000b\"\n",
+    ),
+    (
+        "checks",
+        "[[vms]]\nname = \"a\"\nbootstrap = { script = \"b.sh\", verify = \" \" }\n[[vms]]\nname = \"b\"\nbootstrap = { script = \"b.sh\", verify = [] }\n[[vms]]\nname = \"c\"\nbootstrap = { script = \"b.sh\", verify = [\"test\", 1] }\n[[vms]]\nname = \"d\"\nbootstrap = { script = \"b.sh\", verify = \"a\\u0000b\" }\n",
+    ),
+    (
+        "a payload that holds the workspace, and one that is its copy",
+        "[project]\nstate_dir = \".castra\"\n[[vms]]\nname = \"a\"\nbootstrap = { script = \"b.sh\", payload = \".\" }\n[[vms]]\nname = \"b\"\nbootstrap = { script = \"b.sh\", payload = \".castra/bootstrap/a\" }\n",
+    ),
+    (
+        "an overlay over a script",
+        "[[vms]]\nname = \"a\"\noverlay = \"b.sh\"\nbootstrap = { script = \"b.sh\" }\n",
+    ),
 ];
 
 fn faults(text: &str) -> Vec<Fault> {
@@ -199,6 +225,8 @@ fn what_is_too_long_or_too_many_is_refused() {
     let name = "n".repeat(62);
     let forwards: String = (1..=65).map(|host| format!("{{ host = {host}, guest = 1 }},")).collect();
     let long = "x".repeat(300);
+    let variables: String = (0..65).map(|n| format!("V{n} = \"\", ")).collect();
+    let script = "bootstrap.script = \"b.sh\"";
     for (text, key, code, message) in [
         (
             format!("name = \"{long}\""),
@@ -223,6 +251,24 @@ fn what_is_too_long_or_too_many_is_refused() {
             "overlay",
             FaultCode::BadPath,
             "a path has at most 4095 bytes, and each name in it at most 255",
+        ),
+        (
+            format!("name = \"a\"\n{script}\nbootstrap.env = {{ {variables} }}"),
+            "bootstrap.env",
+            FaultCode::TooMany,
+            "a bootstrap has at most 64 variables",
+        ),
+        (
+            format!("name = \"a\"\n{script}\nbootstrap.env = {{ A = \"{}\" }}", "x".repeat(8192)),
+            "bootstrap.env",
+            FaultCode::BadBootstrap,
+            "the variables of a bootstrap have at most 8192 bytes with their names",
+        ),
+        (
+            format!("name = \"a\"\n{script}\nbootstrap.verify = \"{}\"", "x".repeat(2049)),
+            "bootstrap.verify",
+            FaultCode::BadBootstrap,
+            "`verify` has at most 2048 bytes",
         ),
     ] {
         let faults = faults(&format!("[[vms]]\n{text}\n"));

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use castra::config::{
-    BaseImage, CloudInit, Fault, Lifecycle, Project, Source, VmConfig, from_snapshot, limits, parse,
-    parse_bytes, to_snapshot,
+    BaseImage, Bootstrap, CloudInit, Fault, Lifecycle, Project, Source, Verify, VmConfig, from_snapshot,
+    limits, parse, parse_bytes, to_snapshot,
 };
 use castra::core::project::WorkspaceId;
-use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence, PortForward, Protocol};
+use plasmavmc_types::{
+    AcceleratorChoice, BootstrapMode, ByteSize, Firmware, Persistence, PortForward, Protocol,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -71,6 +73,12 @@ fn pieces() -> impl Strategy<Value = String> {
         "cloud_init",
         "user_data",
         "inline",
+        "bootstrap",
+        "script",
+        "payload",
+        "env",
+        "verify",
+        "timeout_secs",
         "lifecycle",
         "sigterm_wait_secs",
         "a",
@@ -91,6 +99,8 @@ fn pieces() -> impl Strategy<Value = String> {
         "{}",
         "[{ host = 1, guest = 2 }]",
         "{ user_data = \"x\" }",
+        "{ script = \"x\", env = { A = \"b\" } }",
+        "[\"a\", \"b\"]",
         "{ a-0 = { cpus = 2 } }",
         "2020-01-01",
         "inf",
@@ -197,8 +207,10 @@ fn vms() -> impl Strategy<Value = VmConfig> {
     let numbers = (1..=limits::MAX_CPUS, 64..=1_000_000u64);
     let cloud_init = (option::of(source()), option::of(source()))
         .prop_map(|(user_data, network_config)| CloudInit { user_data, network_config });
-    (base_image, vec(forward, 0..4), accelerator, firmware, persistence, numbers, cloud_init).prop_map(
-        |(base_image, port_forwards, accelerator, firmware, persistence, (cpus, memory), cloud_init)| {
+    let set_up = (cloud_init, option::of(bootstraps()));
+    (base_image, vec(forward, 0..4), accelerator, firmware, persistence, numbers, set_up).prop_map(
+        |(base_image, port_forwards, accelerator, firmware, persistence, (cpus, memory), set_up)| {
+            let (cloud_init, bootstrap) = set_up;
             VmConfig {
                 name: "vm".parse().unwrap(),
                 base_image,
@@ -210,7 +222,29 @@ fn vms() -> impl Strategy<Value = VmConfig> {
                 firmware,
                 persistence,
                 cloud_init,
+                bootstrap,
             }
+        },
+    )
+}
+
+fn bootstraps() -> impl Strategy<Value = Bootstrap> {
+    let file = || "/setup/[a-z#'\" ]{1,9}x".prop_map(PathBuf::from);
+    let value = any::<String>().prop_map(|text| text.replace('\0', ""));
+    let env = prop::collection::btree_map("[a-z_][A-Za-z0-9_]{0,9}", value, 0..4);
+    let verify = prop_oneof![
+        "[a-z][ -~]{0,20}".prop_map(Verify::Shell),
+        vec("[ -~]{0,9}[a-z]", 1..4).prop_map(Verify::Program),
+    ];
+    let mode = prop::sample::select(BootstrapMode::ALL.to_vec());
+    (mode, file(), option::of(file()), env, 1..=86_400u64, option::of(verify)).prop_map(
+        |(mode, script, payload, env, secs, verify)| Bootstrap {
+            mode,
+            script,
+            payload,
+            env,
+            timeout: Duration::from_secs(secs),
+            verify,
         },
     )
 }

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use castra::config::{BaseImage, CloudInit, Lifecycle, Project, Source, limits, parse, starter};
+use castra::config::{
+    BaseImage, Bootstrap, CloudInit, Lifecycle, Project, Source, Verify, limits, parse, starter,
+};
 use castra::core::project::{WorkspaceId, config_state_root, default_projects_root, default_state_root};
-use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence, PortForward, Protocol};
+use plasmavmc_types::{
+    AcceleratorChoice, BootstrapMode, ByteSize, Firmware, Persistence, PortForward, Protocol,
+};
 
 use crate::{dirs, env};
 
@@ -94,6 +98,60 @@ cloud_init = { user_data = { inline = "#cloud-config\n" }, network_config = "~/n
             network_config: Some(Source::Path("/home/me/net.yaml".into())),
         }
     );
+}
+
+#[test]
+fn a_bootstrap_is_its_script_and_defaults() {
+    let project =
+        resolve("[[vms]]\nname = \"a\"\nbootstrap = { script = \"setup/web.sh\" }\n[[vms]]\nname = \"b\"\n");
+    let expected = Bootstrap {
+        mode: BootstrapMode::Auto,
+        script: "/src/web/setup/web.sh".into(),
+        payload: None,
+        env: [].into(),
+        timeout: Duration::from_secs(600),
+        verify: None,
+    };
+    assert_eq!(project.vms[0].bootstrap, Some(expected));
+    assert_eq!(project.vms[1].bootstrap, None);
+}
+
+#[test]
+fn every_key_of_a_bootstrap_reaches_the_project_and_a_replica_has_its_own() {
+    let project = resolve(
+        r#"
+[[vms]]
+name = "api"
+count = 2
+[vms.bootstrap]
+mode = "always"
+script = "~/web.sh"
+payload = "./dist/"
+timeout_secs = 30
+verify = "curl -f localhost"
+env = { PORT = "80", EMPTY = "" }
+[vms.replicas.api-1.bootstrap]
+mode = "skip"
+script = "other.sh"
+verify = ["test", "-e", "/etc/web"]
+"#,
+    );
+    let [shared, own] = [0, 1].map(|n: usize| project.vms[n].bootstrap.clone().unwrap());
+    let env = [("PORT", "80"), ("EMPTY", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(
+        shared,
+        Bootstrap {
+            mode: BootstrapMode::Always,
+            script: "/home/me/web.sh".into(),
+            payload: Some("/src/web/dist".into()),
+            env: env.into(),
+            timeout: Duration::from_secs(30),
+            verify: Some(Verify::Shell("curl -f localhost".into())),
+        }
+    );
+    assert_eq!((own.mode, own.payload, own.env.len()), (BootstrapMode::Skip, None, 0));
+    let words = ["test", "-e", "/etc/web"].map(str::to_owned).to_vec();
+    assert_eq!(own.verify, Some(Verify::Program(words)));
 }
 
 #[test]

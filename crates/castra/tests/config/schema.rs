@@ -52,6 +52,11 @@ const GOOD: &[&str] = &[
     "cloud_init = {}",
     "cloud_init = { user_data = \"u.yaml\" }",
     "cloud_init = { user_data = { inline = \"\" }, network_config = { inline = \"a\\nb\" } }",
+    "bootstrap = { script = \"b.sh\" }",
+    "bootstrap = { script = \"./b.sh\", mode = \"skip\", payload = \"p/\", timeout_secs = 86400 }",
+    "bootstrap = { script = \"b.sh\", verify = \"true\", env = { A_1 = \"\", _b = \"é\\n\" } }",
+    "bootstrap = { script = \"b.sh\", verify = [\"test\", \"-e\", \"/etc/web\"], env = {} }",
+    "count = 2\nreplicas = { a-1 = { bootstrap = { script = \"b.sh\", mode = \"always\" } } }",
     "count = 2\nreplicas = {}",
     "count = 2\nreplicas = { a-1 = {} }",
     "count = 2\n[vms.replicas.a-0]\ncpus = 2",
@@ -94,6 +99,23 @@ const BAD: &[&str] = &[
     "cloud_init = { user_data = \"a\\nb\" }",
     "cloud_init = { user_data = {} }",
     "cloud_init = { user_data = { inline = \"a\", path = \"b\" } }",
+    "bootstrap = {}",
+    "bootstrap = \"b.sh\"",
+    "bootstrap = { script = \"\" }",
+    "bootstrap = { script = \"b.sh\", mode = \"never\" }",
+    "bootstrap = { script = \"b.sh\", timeout_secs = 0 }",
+    "bootstrap = { script = \"b.sh\", timeout_secs = 86401 }",
+    "bootstrap = { script = \"b.sh\", timeout = 10 }",
+    "bootstrap = { script = \"b.sh\", payload = \"\" }",
+    "bootstrap = { script = \"b.sh\", verify = \"\" }",
+    "bootstrap = { script = \"b.sh\", verify = [] }",
+    "bootstrap = { script = \"b.sh\", verify = [1] }",
+    "bootstrap = { script = \"b.sh\", verify = true }",
+    "bootstrap = { script = \"b.sh\", env = [] }",
+    "bootstrap = { script = \"b.sh\", env = { A = 1 } }",
+    "bootstrap = { script = \"b.sh\", env = { \"A B\" = \"\" } }",
+    "bootstrap = { script = \"b.sh\", env = { 1A = \"\" } }",
+    "bootstrap = { script = \"b.sh\", env = { CASTRA_VM = \"\" } }",
     "count = 2\nreplicas = { a-1 = { name = \"b\" } }",
     "count = 2\nreplicas = { a-1 = { cpus = 0 } }",
     "count = 2\nreplicas = []",
@@ -134,6 +156,8 @@ const BEYOND_A_SCHEMA: &[&str] = &[
     "[[vms]]\nname = \"a\"\nport_forwards = [{ host = 1, guest = 1 }, { host = 1, guest = 2 }]",
     "[[vms]]\nname = \"a\"\ncount = 1\nreplicas = { b-0 = {} }",
     "[project]\nstate_dir = \".\"\n[[vms]]\nname = \"a\"",
+    "[[vms]]\nname = \"a\"\nbootstrap = { script = \"x/\" }",
+    "[[vms]]\nname = \"a\"\nbootstrap = { script = \"x\", verify = [\" \"] }",
 ];
 
 #[test]
@@ -176,6 +200,10 @@ fn the_defaults_of_the_schema_are_those_of_the_parser() {
     let spelt = forward.replace(" }]", &format!(", {} }}]", spelt.join(",").replace('\n', "")));
     assert!(spelt.contains("address") && spelt.contains("protocol"), "{spelt}");
     assert_eq!(parse(&spelt, &env()), parse(forward, &env()));
+    let bootstrap = "[[vms]]\nname = \"a\"\n[vms.bootstrap]\nscript = \"b.sh\"\n";
+    let spelt = format!("{bootstrap}{}", default(&schema["$defs"]["Bootstrap"]).concat());
+    assert!(spelt.contains("mode") && spelt.contains("timeout_secs = 600"), "{spelt}");
+    assert_eq!(parse(&spelt, &env()), parse(bootstrap, &env()));
 }
 
 #[test]

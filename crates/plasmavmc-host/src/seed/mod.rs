@@ -23,7 +23,10 @@ use uuid::Uuid;
 
 use crate::{HostError, publish};
 
+mod reader;
 mod volume;
+
+pub use reader::{Ignored, SeedReader};
 
 /// The most a user's user-data or network-config may hold. Clouds allow 16 to 64 KiB; a file on a
 /// disk has no such limit, but a seed is no way to hand over an archive.
@@ -123,6 +126,14 @@ pub enum SeedError {
     UserDataKind {
         /// Its first line, or the beginning of it.
         start: String,
+    },
+    /// The guest would skip some of a user's user-data.
+    #[error("{reader} would ignore {found} of user-data")]
+    Ignored {
+        /// Who reads it.
+        reader: SeedReader,
+        /// What it would skip.
+        found: String,
     },
     /// The volume could not be laid out.
     #[error("the seed's file system cannot be made")]
@@ -268,7 +279,9 @@ impl Explain for SeedError {
         match self {
             Self::Host { source } => source.kind(),
             Self::Volume { .. } => ErrorKind::Internal,
-            Self::Key { .. } | Self::TooLarge { .. } | Self::UserDataKind { .. } => ErrorKind::Config,
+            Self::Key { .. } | Self::TooLarge { .. } | Self::UserDataKind { .. } | Self::Ignored { .. } => {
+                ErrorKind::Config
+            }
         }
     }
 
@@ -278,6 +291,15 @@ impl Explain for SeedError {
             Self::UserDataKind { .. } => {
                 vec![
                     "begin it with `#cloud-config` for settings, or with `#!/bin/sh` for a script".to_owned(),
+                ]
+            }
+            Self::Ignored { reader, .. } => {
+                let taken: Vec<String> =
+                    reader.taken().unwrap_or_default().iter().map(|key| format!("`{key}`")).collect();
+                vec![
+                    format!("it takes {}", taken.join(", ")),
+                    "do the rest in a script: `[vms.bootstrap]` and below it `script = \"bootstrap.sh\"`"
+                        .to_owned(),
                 ]
             }
             Self::TooLarge { .. } => vec!["fetch large files from the guest, in `runcmd`".to_owned()],

@@ -1,6 +1,6 @@
 //! The answers of `castra up` and `castra up --plan`.
 
-use plasmavmc_engine::Step;
+use plasmavmc_engine::{BootstrapDecision, Step};
 use plasmavmc_term::text::{count, list};
 use plasmavmc_term::{Column, Table};
 
@@ -91,6 +91,8 @@ fn words(step: &Step) -> String {
         Step::WriteSeed => "write its cloud-init seed".to_owned(),
         Step::StartVm => "start QEMU".to_owned(),
         Step::AwaitReady => "wait until it is up".to_owned(),
+        Step::Bootstrap(BootstrapDecision::Run(reason)) => format!("bootstrap it: {reason}"),
+        Step::Bootstrap(BootstrapDecision::Skip(reason)) => format!("not bootstrap it: {reason}"),
     }
 }
 
@@ -158,6 +160,23 @@ mod tests {
 
         1 VM ran already
         ");
+    }
+
+    #[test]
+    fn a_plan_says_whether_and_why_a_guest_is_bootstrapped() {
+        use plasmavmc_engine::{RunReason, SkipReason};
+        for (decision, expected) in [
+            (
+                BootstrapDecision::Run(RunReason::Changed),
+                "bootstrap it: it is not what was done on this disk",
+            ),
+            (
+                BootstrapDecision::Skip(SkipReason::Unchanged),
+                "not bootstrap it: unchanged since it was done on this disk",
+            ),
+        ] {
+            assert_eq!(words(&Step::Bootstrap(decision)), expected);
+        }
     }
 
     #[test]

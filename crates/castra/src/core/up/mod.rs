@@ -185,6 +185,7 @@ pub fn plan(session: &Session, options: &UpOptions) -> Result<OperationOutput<Pl
     let (project, _) = project(session, &options.project)?;
     let vms = selected(&project, &options.vms)?;
     wait::check(options.wait, &vms)?;
+    vms.iter().try_for_each(|vm| seed::check(vm))?;
     let layout = Layout::new(&project.state_root);
     let images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     let findings = preflight::check(session, &project, &vms, &images, options.force)?;
@@ -213,6 +214,7 @@ pub fn up(
     let (project, origin) = project(session, &options.project)?;
     let vms = selected(&project, &options.vms)?;
     wait::check(options.wait, &vms)?;
+    vms.iter().try_for_each(|vm| seed::check(vm))?;
     let layout = Layout::new(&project.state_root);
     let mut images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     let mut diagnostics = preflight::check(session, &project, &vms, &images, options.force)?;

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use plasmavmc_host::seed::{InstanceId, MAX_FILE, Seed, SeedNetwork, SshPublicKey};
+use plasmavmc_host::seed::{Ignored, InstanceId, MAX_FILE, Seed, SeedError, SeedNetwork, SshPublicKey};
 use plasmavmc_host::{HostError, IoContext, Layout};
 use plasmavmc_types::VmSpec;
 
@@ -34,6 +34,24 @@ pub(super) fn write(
     let path = layout.seed(&vm.name);
     seed.write(&path).map_err(|source| Error::Seed { vm: vm.name.clone(), source })?;
     Ok(path)
+}
+
+/// Whether the guest of a VM takes all of its user-data: what it would skip is told before anything
+/// is made.
+///
+/// # Errors
+/// [`Error::Seed`]; [`Error::Host`] where a file of user-data cannot be read.
+pub(super) fn check(vm: &VmConfig) -> Result<(), Error> {
+    let reader = vm.base_image.seed_reader();
+    let Some(source) = vm.cloud_init.user_data.as_ref().filter(|_| reader.taken().is_some()) else {
+        return Ok(());
+    };
+    let found = match reader.ignored(&read(source)?) {
+        None => return Ok(()),
+        Some(Ignored::Kind(start)) => format!("all, which begins with {start:?},"),
+        Some(Ignored::Keys(keys)) => keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "),
+    };
+    Err(Error::Seed { vm: vm.name.clone(), source: SeedError::Ignored { reader, found } })
 }
 
 /// One byte more than a seed holds is enough to see that it is too much.

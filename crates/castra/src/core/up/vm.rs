@@ -152,7 +152,8 @@ impl VmUp<'_> {
                     launched.status = self.start(vm, &handle)?;
                     launched.change = Change::Started;
                 }
-                Step::FetchImage { .. } | Step::AwaitReady => {}
+                // Done before, or once the VM's lock is given back.
+                Step::FetchImage { .. } | Step::AwaitReady | Step::Bootstrap(_) => {}
             }
         }
         Ok(launched)
