@@ -85,7 +85,7 @@ pub enum ShutdownMode {
 }
 
 /// A program to run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exec {
     /// The program, looked for in the guest's PATH, and its arguments. Empty: the user's login shell.
     pub argv: Vec<String>,
@@ -104,6 +104,13 @@ pub struct Exec {
     /// Whether standard input follows; otherwise it reads nothing.
     #[serde(default)]
     pub stdin: bool,
+}
+
+impl Exec {
+    /// A program and its arguments, as root in its home, without a terminal or input.
+    pub fn of<W: Into<String>>(argv: impl IntoIterator<Item = W>) -> Self {
+        Self { argv: argv.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
 }
 
 /// A terminal.

@@ -9,3 +9,5 @@
 //!
 //! Owns: sessions with guests, the broker between guests and commands, what commands use to speak to
 //! it. Never does: decide what a VM is, start or stop one, print.
+
+pub mod client;

@@ -1,0 +1,213 @@
+//! A connection to the broker: frames out, frames in, and one place that waits.
+//!
+//! Never blocks but in [`Link::wait`], which ends when a frame can be read or written, when one of the
+//! caller's own ends is ready, when time is up, or when the caller is interrupted. Tests: in `tests`.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use castra_agent_proto::frame::encode;
+use castra_agent_proto::limits::MAX_PAYLOAD;
+use castra_agent_proto::message::{Attach, Attached, body, session_frame};
+use castra_agent_proto::{Decoder, Frame, Kind};
+use plasmavmc_host::Layout;
+use plasmavmc_host::socket::{Connected, connect};
+use plasmavmc_types::VmName;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::ClientError;
+
+/// How long the broker may take to answer what this connection is for. It answers from memory, within
+/// a millisecond where the host is idle.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Bytes that wait to be written before a stream offers no more.
+const PENDING: usize = 2 * MAX_PAYLOAD;
+
+/// A connection to the broker.
+#[derive(Debug)]
+pub(crate) struct Link {
+    stream: UnixStream,
+    decoder: Decoder,
+    out: Vec<u8>,
+    written: usize,
+    block: Vec<u8>,
+    interrupt: Option<OwnedFd>,
+}
+
+/// What a wait ended with.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    /// Which of the caller's ends are ready, in their order.
+    pub(crate) ends: Vec<bool>,
+    /// Nothing happened in time.
+    pub(crate) timed_out: bool,
+}
+
+impl Link {
+    /// Connects to the broker of a workspace for `what`, which is about `vm`.
+    pub(crate) fn attach(layout: &Layout, what: &Attach, vm: Option<&VmName>) -> Result<Self, ClientError> {
+        let stream = match connect(layout.root(), Layout::BROKER_SOCKET_NAME)? {
+            Connected::Stream(stream) => stream,
+            Connected::Refused => return Err(ClientError::NoBroker { root: layout.root().to_owned() }),
+            Connected::Busy => return Err(ClientError::BrokerBusy),
+        };
+        let mut link = Self::over(stream)?;
+        link.send(&session_frame(Kind::Attach, what));
+        match link.next_frame(Some(ANSWER)) {
+            Ok(Some(frame)) => match body::<Attached>(&frame).filter(|_| frame.kind == Kind::Attached) {
+                Some(Attached::Ok) => Ok(link),
+                Some(Attached::Refused { code, message }) => {
+                    Err(ClientError::refused(code, &message, vm, Duration::ZERO))
+                }
+                None => Err(ClientError::BrokerGone),
+            },
+            Ok(None) => Err(ClientError::BrokerSilent { root: layout.root().to_owned(), waited: ANSWER }),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn over(stream: UnixStream) -> Result<Self, ClientError> {
+        stream.set_nonblocking(true).map_err(ClientError::Connection)?;
+        Ok(Self {
+            stream,
+            decoder: Decoder::default(),
+            out: Vec::new(),
+            written: 0,
+            block: vec![0; 4 * MAX_PAYLOAD],
+            interrupt: None,
+        })
+    }
+
+    /// Ends every wait from here on once `fd` can be read.
+    pub(crate) fn interrupted_by(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.interrupt = Some(fd.try_clone_to_owned()?);
+        Ok(())
+    }
+
+    /// Fails where the caller was interrupted, and waits for nothing.
+    pub(crate) fn look_for_interruption(&self) -> Result<(), ClientError> {
+        let Some(fd) = &self.interrupt else { return Ok(()) };
+        match poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timespec(Duration::ZERO))) {
+            Ok(1..) => Err(ClientError::Interrupted),
+            Ok(0) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(ClientError::Connection(error.into())),
+        }
+    }
+
+    /// Queues a frame, and writes what the broker takes at once.
+    pub(crate) fn send(&mut self, frame: &Frame) {
+        self.send_parts(frame.kind, frame.stream, &frame.payload);
+    }
+
+    /// As [`Self::send`], of a payload that lies elsewhere.
+    pub(crate) fn send_parts(&mut self, kind: Kind, stream: u32, payload: &[u8]) {
+        encode(kind, stream, payload, &mut self.out);
+        // Whatever is wrong shows at the next wait, with what the broker said before.
+        let _ = self.flush();
+    }
+
+    /// Whether a stream may offer more.
+    pub(crate) fn has_room(&self) -> bool {
+        self.out.len() - self.written < PENDING
+    }
+
+    /// Whether everything was written.
+    pub(crate) fn is_flushed(&self) -> bool {
+        self.out.len() == self.written
+    }
+
+    fn flush(&mut self) -> Result<(), ClientError> {
+        while !self.is_flushed() {
+            match self.stream.write(&self.out[self.written..]) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                // What it said before it went may still be read, and says more.
+                Err(error) if is_gone(&error) => break,
+                Err(error) => return Err(ClientError::Connection(error)),
+            }
+        }
+        self.out.clear();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// A frame that was read already.
+    pub(crate) fn take_frame(&mut self) -> Option<Frame> {
+        self.decoder.next_frame()
+    }
+
+    /// Reads what is there.
+    pub(crate) fn receive(&mut self) -> Result<(), ClientError> {
+        match self.stream.read(&mut self.block) {
+            Ok(0) => Err(ClientError::BrokerGone),
+            Ok(count) => {
+                self.decoder.push(&self.block[..count]);
+                Ok(())
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => Ok(()),
+            Err(error) if is_gone(&error) => Err(ClientError::BrokerGone),
+            Err(error) => Err(ClientError::Connection(error)),
+        }
+    }
+
+    /// The next frame; none where none came within `bound`.
+    pub(crate) fn next_frame(&mut self, bound: Option<Duration>) -> Result<Option<Frame>, ClientError> {
+        let until = bound.map(|bound| Instant::now() + bound);
+        loop {
+            if let Some(frame) = self.take_frame() {
+                return Ok(Some(frame));
+            }
+            if self.wait(&[], until.map(|until| until.saturating_duration_since(Instant::now())))?.timed_out {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for the broker or one of `ends`, writing what is pending and reading what comes
+    /// meanwhile. Whoever waits has taken every frame before: one that waits is lost with the broker.
+    pub(crate) fn wait(
+        &mut self,
+        ends: &[(BorrowedFd<'_>, PollFlags)],
+        bound: Option<Duration>,
+    ) -> Result<Ready, ClientError> {
+        let mut flags = PollFlags::IN;
+        if !self.is_flushed() {
+            flags |= PollFlags::OUT;
+        }
+        let mut fds = vec![PollFd::from_borrowed_fd(self.stream.as_fd(), flags)];
+        fds.extend(ends.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)));
+        fds.extend(self.interrupt.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        match poll(&mut fds, bound.map(timespec).as_ref()) {
+            Ok(0) => return Ok(Ready { timed_out: true, ends: vec![false; ends.len()] }),
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(Ready { ends: vec![false; ends.len()], ..Ready::default() }),
+            Err(error) => return Err(ClientError::Connection(error.into())),
+        }
+        let is_ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let readable = fds[0].revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        if is_ready.get(1 + ends.len()).copied().unwrap_or(false) {
+            return Err(ClientError::Interrupted);
+        }
+        self.flush()?;
+        if readable {
+            self.receive()?;
+        }
+        Ok(Ready { ends: is_ready[1..=ends.len()].to_vec(), timed_out: false })
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::NotConnected)
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
