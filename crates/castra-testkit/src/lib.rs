@@ -1,10 +1,11 @@
-//! What several crates' tests on real guests share: the guests' images, built once, and guests of one
-//! sector.
+//! What several crates' tests on real guests share: the guests' images, built once, guests of one
+//! sector, and host ports.
 //!
 //! Never does: anything a release needs. Its functions panic where they fail, as tests do.
 //! Tests: the tests that use it.
 
 mod boot_sector;
+mod ports;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use plasmavmc_host::guest::{self, Recipe};
 use sha2::{Digest, Sha256};
 
 pub use boot_sector::{counting_disk, halting_disk, obedient_disk};
+pub use ports::{free_port, free_ports};
 
 /// Where the builder's own files are; all of them decide what the image is.
 const BUILDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plasmavmc-host/src/guest");

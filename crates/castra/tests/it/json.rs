@@ -7,32 +7,33 @@ use crate::env::TestEnv;
 #[test]
 fn every_answer_is_as_its_schema_says() {
     let env = TestEnv::with_project();
-    for (schema, words) in [
-        ("status", &["status"][..]),
-        ("ports", &["ports"]),
-        ("plan", &["up", "--plan", "--qcow", "missing.qcow2"]),
-        ("down", &["down"]),
-        ("logs", &["logs"]),
-        ("console", &["console"]),
-        ("clean", &["clean"]),
-        ("clean", &["clean", "--global", "--dry-run"]),
-        ("image-list", &["image", "list"]),
-        ("image-verify", &["image", "verify"]),
-        ("image-rm", &["image", "rm", "mine"]),
-        ("init", &["init", "--force"]),
-        ("init", &["init"]),
-        ("error", &["up", "wbe"]),
-        ("error", &["bogus"]),
-        ("doctor", &["doctor"]),
+    for (schema, code, words) in [
+        ("status", 0, &["status"][..]),
+        ("ports", 0, &["ports"]),
+        ("plan", 5, &["up", "--plan", "--qcow", "missing.qcow2"]),
+        ("down", 0, &["down"]),
+        ("logs", 0, &["logs"]),
+        ("console", 6, &["console"]),
+        ("clean", 0, &["clean"]),
+        ("clean", 0, &["clean", "--global", "--dry-run"]),
+        ("image-list", 0, &["image", "list"]),
+        ("image-verify", 0, &["image", "verify"]),
+        ("image-rm", 5, &["image", "rm", "mine"]),
+        ("init", 0, &["init", "--force"]),
+        ("init", 6, &["init"]),
+        ("error", 2, &["up", "wbe"]),
+        ("error", 2, &["bogus"]),
+        ("doctor", 0, &["doctor"]),
     ] {
-        let words = words.iter().chain(&["--json"]);
-        env.holds(schema, &env.castra(words));
+        let answer = env.castra(words.iter().chain(&["--json"]));
+        assert_eq!(answer.code, Some(code), "{words:?}: {answer}");
+        env.holds(schema, &answer);
     }
 }
 
 #[test]
 fn what_is_told_of_a_running_vm_is_as_its_schema_says() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = castra_testkit::free_port();
     let env = TestEnv::with_vm(&format!("port_forwards = [{{ host = {port}, guest = 22 }}]"));
     env.holds("plan", &env.castra(["up", "--plan", "--json"]).succeeded());
     let up = env.castra(["up", "--wait", "none", "--json"]).succeeded();

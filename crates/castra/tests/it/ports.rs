@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
+use castra_testkit::free_port;
 use serde_json::{Value, json};
 
 use crate::env::TestEnv;
@@ -12,11 +13,6 @@ use crate::guests::{shop, vm};
 /// The line of a config that forwards a host port to the guest's SSH server.
 fn forward(port: u16) -> String {
     format!("port_forwards = [{{ host = {port}, guest = 22 }}]")
-}
-
-/// A port nobody listens on now.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// The forwards of a project, as `ports` tells them.
@@ -36,8 +32,8 @@ fn row(env: &TestEnv, project: &str) -> Value {
 
 #[test]
 fn a_process_that_holds_the_port_is_named_before_anything_is_made() {
-    let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = held.local_addr().unwrap().port();
+    let port = free_port();
+    let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
     let env = shop(&[vm("web", &forward(port))]);
     let before = TestEnv::tree(env.path());
     let error = env.run(&["up", "--wait", "none", "--json"]).failed(6).error();

@@ -1,7 +1,8 @@
 //! Commands at the same time: one VM whoever starts it, one end whoever ends it, one owner of a port.
 
 use std::fs;
-use std::net::TcpListener;
+
+use castra_testkit::free_port;
 
 use crate::env::{Answer, TestEnv, eventually};
 use crate::guests::{assert_files_are_whole, finish, shop, vm, web};
@@ -61,7 +62,7 @@ fn two_downs_at_once_both_succeed() {
 
 /// A world with the projects `shop` and `bank`, whose VMs want the same port. Gives that port too.
 fn rivals() -> (TestEnv, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let forward = format!("port_forwards = [{{ host = {port}, guest = 22 }}]");
     let env = shop(&[vm("web", &forward)]);
     let config = fs::read_to_string(env.project().join("castra.toml")).unwrap();

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
 
 use plasmavmc_host::Layout;
@@ -26,11 +25,6 @@ pub(crate) fn one_vm(keys: &str) -> String {
 /// A short wait for a guest that ignores its power button, and long ones for what follows.
 pub(crate) const SHORT_WAITS: &str =
     "[lifecycle]\ngraceful_shutdown_wait_secs = 1\nsigterm_wait_secs = 20\nsigkill_wait_secs = 20\n";
-
-/// A port nobody listens on; free a moment ago, which is all that anyone can know.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// The names of events, in order.
 pub(crate) fn names(events: &[Value]) -> Vec<&str> {

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use castra_testkit::tiny_image;
+use castra_testkit::{free_port, tiny_image};
 
 use crate::env::{Answer, TestEnv, wait};
-use crate::sectors::{free_port, one_vm};
+use crate::sectors::one_vm;
 
 #[test]
 fn plain_ssh_logs_in_with_the_users_own_key_and_with_one_of_the_user_data() {

@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use castra_testkit::{halting_disk, obedient_disk, tiny_image};
+use castra_testkit::{free_port, free_ports, halting_disk, obedient_disk, tiny_image};
 use serde_json::Value;
 
 use crate::env::{TestEnv, assert_answer, wait};
-use crate::sectors::{free_port, names, one_vm, only, vms};
+use crate::sectors::{names, one_vm, only, vms};
 
 #[test]
 fn up_boots_linux_to_its_ssh_banner_and_tells_every_step_in_order() {
@@ -117,8 +117,8 @@ fn a_vm_the_config_no_longer_has_is_left_running_until_it_is_stopped_then_forgot
 
 #[test]
 fn replicas_have_a_process_a_disk_and_a_port_of_their_own() {
-    // The entry's host port is counted up, so the next one has to be free too.
-    let port = free_port().min(65_000);
+    // The entry's host port is counted up.
+    let port = free_ports(2);
     let keys = format!("count = 2\nport_forwards = [{{ host = {port}, guest = 22 }}]\n");
     let env = TestEnv::with_guest(&obedient_disk(), &keys);
     let vms = env.start();

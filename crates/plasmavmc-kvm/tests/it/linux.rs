@@ -1,10 +1,10 @@
 //! A real Linux guest: reached through its port forward, and off at the press of its button.
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use castra_testkit::tiny_image;
+use castra_testkit::{free_port, tiny_image};
 use plasmavmc_hypervisor::conformance::small_spec;
 use plasmavmc_hypervisor::{HypervisorBackend, StopMethod, block_on};
 use plasmavmc_types::{
@@ -42,8 +42,7 @@ fn linux(bench: &Bench, firmware: Firmware) -> (u16, VmSpec) {
     let backing = BackingSpec { path: tiny_image(), format: DiskFormat::Qcow2 };
     overlay(&backing, &path);
     let disk = DiskSpec { format: DiskFormat::Qcow2, backing: Some(backing), ..raw_disk(path) };
-    // Free a moment ago, which is all that anyone can know.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let kind = NetworkKind::User { forwards: vec![PortForward::tcp(port.into(), 22).unwrap()] };
     let card = NetworkSpec { id: "net".parse().unwrap(), kind, mac: MacAddr::from_seed([1, 2, 3]) };
     let mut spec = VmSpec { firmware, disks: vec![disk], networks: vec![card], ..small_spec("linux") };
