@@ -106,6 +106,11 @@ impl Explain for HostError {
             Self::InUse { path } => {
                 vec![format!("see by which with `fuser -v {}`, and stop it", path.display())]
             }
+            // What the kernel says of itself cannot be moved away.
+            Self::Malformed { path, .. } if !path.starts_with("/proc") => {
+                let path = path.display();
+                vec![format!("put back what was in it, or move it away: `mv {path} {path}.broken`")]
+            }
             _ => Vec::new(),
         }
     }

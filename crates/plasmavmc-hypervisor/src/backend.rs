@@ -37,8 +37,11 @@ pub trait Observe: Send + Sync {
 
     /// Every VM the backend knows, in the order of their names.
     ///
+    /// One whose record cannot be read is among them, as [`plasmavmc_types::VmId::UNREADABLE`]: what
+    /// is wrong with it is told by whoever asks for it, and hides no other.
+    ///
     /// # Errors
-    /// Where the backend's records cannot be read.
+    /// Where the backend's records cannot be listed.
     async fn list_vms(&self) -> Result<Vec<VmHandle>, Error>;
 }
 

@@ -19,7 +19,9 @@ use plasmavmc_host::Layout;
 use plasmavmc_hypervisor::{
     BackendCapabilities, Error, EventSink, HypervisorBackend, Observe, StopMethod, VmEvents,
 };
-use plasmavmc_types::{Accelerator, BackendName, Firmware, StopReason, VmHandle, VmName, VmSpec, VmStatus};
+use plasmavmc_types::{
+    Accelerator, BackendName, Firmware, StopReason, VmHandle, VmId, VmName, VmSpec, VmStatus,
+};
 
 use crate::locate::{Live, locate};
 use crate::offer::Offer;
@@ -61,7 +63,7 @@ impl<'s> KvmBackend<'s> {
 
     /// A VM's record, or [`Error::UnknownVm`].
     pub(crate) fn record(&self, vm: &VmName) -> Result<Record, Error> {
-        let record = Record::load(self.layout(), vm).map_err(fault::during(vm, "read its record"))?;
+        let record = Record::load(self.layout(), vm).map_err(fault::record(vm))?;
         record.ok_or_else(|| Error::UnknownVm { vm: vm.clone() })
     }
 
@@ -126,7 +128,11 @@ impl Observe for KvmBackend<'_> {
     async fn list_vms(&self) -> Result<Vec<VmHandle>, Error> {
         let list = fault::host("list its VMs");
         let names = record::names(self.layout()).map_err(list)?;
-        names.iter().map(|vm| Ok(self.record(vm)?.handle())).collect()
+        let handle = |name: VmName| match Record::load(self.layout(), &name) {
+            Ok(record) => record.map(|record| record.handle()),
+            Err(_) => Some(VmHandle { id: VmId::UNREADABLE, name }),
+        };
+        Ok(names.into_iter().filter_map(handle).collect())
     }
 }
 

@@ -21,7 +21,7 @@ impl KvmBackend<'_> {
         argv::check(spec, &offer, firmware::installed().is_some())?;
         publish::private_dir(&self.layout().metadata()).map_err(fault::host("make its directory"))?;
         offer.keep(&self.layout().qemu_offer());
-        let known = Record::load(self.layout(), vm).map_err(fault::during(vm, "read its record"))?;
+        let known = Record::load(self.layout(), vm).map_err(fault::record(vm))?;
         if known.as_ref().is_some_and(|known| known.spec == *spec) {
             return Ok(VmHandle { id: spec.id, name: vm.clone() });
         }
@@ -32,7 +32,7 @@ impl KvmBackend<'_> {
             Some(_) => return self.deny(vm, "redefined"),
         };
         // The record may have changed until the lock was held.
-        let known = Record::load(self.layout(), vm).map_err(fault::during(vm, "read its record"))?;
+        let known = Record::load(self.layout(), vm).map_err(fault::record(vm))?;
         let newest = || offer.machine(spec.machine).unwrap_or_default().to_owned();
         let record = match known {
             Some(mut record) => {

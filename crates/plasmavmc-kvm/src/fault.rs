@@ -1,6 +1,6 @@
 //! Turns failures of the host and of QMP into the port's errors, with their hints.
 
-use plasmavmc_host::LockError;
+use plasmavmc_host::{HostError, LockError};
 use plasmavmc_hypervisor::Error;
 use plasmavmc_types::{ErrorKind, Explain, VmName};
 
@@ -29,6 +29,17 @@ where
         kind: source.kind(),
         hints: source.hints(),
         source: Box::new(source),
+    }
+}
+
+/// A VM's record could not be read.
+pub(crate) fn record(vm: &VmName) -> impl Fn(HostError) -> Error + use<> {
+    let vm = vm.clone();
+    move |source| {
+        let mut hints = vec!["if its VM runs, `castra down` stops it all the same: do that first".to_owned()];
+        hints.extend(source.hints());
+        let kind = source.kind();
+        Error::Backend { vm: vm.clone(), action: "read its record", kind, hints, source: Box::new(source) }
     }
 }
 

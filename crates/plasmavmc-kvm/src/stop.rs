@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use plasmavmc_host::process::ProcessState;
+use plasmavmc_host::process::{PidFile, ProcessState};
 use plasmavmc_host::{FileLock, failpoint, publish};
 use plasmavmc_hypervisor::{Error, StopMethod};
 use plasmavmc_types::{StopReason, VmName};
@@ -60,7 +60,15 @@ impl KvmBackend<'_> {
     pub(crate) fn wait(&self, vm: &VmName, timeout: Duration) -> Result<Option<StopReason>, Error> {
         let end = Instant::now().checked_add(timeout);
         loop {
-            let (_, Some(live)) = self.find(vm)? else { return self.settle(vm).map(Some) };
+            let live = match self.find(vm) {
+                Ok((_, Some(live))) => live,
+                Ok((_, None)) => return self.settle(vm).map(Some),
+                // A pidfile whose process is gone tells the end, whatever became of the record.
+                Err(_) if PidFile::read(&self.layout().pid_file(vm)).is_some() => {
+                    return self.stop_reason(vm, None).map(|it| Some(it.unwrap_or(StopReason::Requested)));
+                }
+                Err(error) => return Err(error),
+            };
             let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
             let ended = live.process.exits_within(left).map_err(fault::during(vm, "wait for its process"))?;
             if !ended {

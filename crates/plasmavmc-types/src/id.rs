@@ -16,6 +16,9 @@ use uuid::Uuid;
 pub struct VmId(Uuid);
 
 impl VmId {
+    /// The id of a VM whose record cannot be read: all zeros, which is nobody's.
+    pub const UNREADABLE: Self = Self(Uuid::nil());
+
     /// Makes a new, time-ordered id (UUID version 7).
     pub fn generate() -> Self {
         Self(Uuid::now_v7())

@@ -5,10 +5,10 @@ use std::process::{Child, Command};
 
 use plasmavmc_host::process::{BootId, PidFile, Process};
 use plasmavmc_hypervisor::{HypervisorBackend, Observe, StopMethod, block_on};
-use plasmavmc_types::{EventKind, StopReason, VmState};
+use plasmavmc_types::{EventKind, Explain, StopReason, VmId, VmState};
 use rustix::process::Signal;
 
-use crate::bench::{Bench, eventually};
+use crate::bench::{Bench, PATIENCE, eventually};
 
 /// An innocent process, ended with the test.
 struct Innocent(Child);
@@ -58,6 +58,26 @@ fn a_reused_pid_is_stopped_and_never_signalled() {
         assert!(innocent.lives(), "a stranger was signalled");
         assert!(!pidfile.exists(), "a writing command clears it away");
     }
+}
+
+#[test]
+fn an_unreadable_record_hides_no_other_vm_and_keeps_its_own_from_no_end() {
+    let bench = Bench::new();
+    let (vm, started) = bench.start("web");
+    let (other, _) = bench.start("other");
+    fs::write(bench.layout().vm_record(&vm.name), "{").unwrap();
+    let listed = block_on(bench.backend.list_vms()).unwrap();
+    let names: Vec<_> = listed.iter().map(|vm| vm.name.as_str()).collect();
+    assert_eq!(names, ["other", "web"]);
+    assert_eq!((listed[0].id, listed[1].id), (other.id, VmId::UNREADABLE));
+    assert_eq!((bench.status(&vm).state, bench.status(&vm).pid), (VmState::Running, started.pid));
+    block_on(bench.backend.stop_vm(&vm, StopMethod::Terminate)).unwrap();
+    let reason = block_on(bench.backend.wait_stopped(&vm, PATIENCE)).unwrap();
+    assert_eq!(reason, Some(StopReason::Terminated));
+    let error = block_on(bench.backend.get_spec(&vm)).unwrap_err();
+    assert_eq!(error.to_string(), "VM `web`: could not read its record");
+    assert!(error.hints().iter().any(|hint| hint.contains("mv ")), "{:?}", error.hints());
+    assert_eq!(bench.status(&other).state, VmState::Running);
 }
 
 #[test]
