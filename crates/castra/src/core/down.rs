@@ -2,7 +2,12 @@
 //!
 //! Works from what `up` wrote down, so it needs neither the config nor its directory. An overlay is
 //! deleted only after the VM's process is known to be gone, under the VM's lock. A VM that stopped
-//! by itself is cleaned up the same way. Tests: `tests/it/down.rs`.
+//! by itself is cleaned up the same way. Tests: below, `tests/it/down.rs`, `tests/it/selection.rs`,
+//! `tests/it/records.rs`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use plasmavmc_engine::{LadderPolicy, stop};
 use plasmavmc_host::{FileLock, failpoint, overlay};
@@ -21,9 +26,8 @@ use super::operation::{Operation, OperationKind};
 use super::output::OperationOutput;
 use super::project::WorkspaceId;
 use super::recorder::{Observer, Recorder};
-use super::selection::{Target, WorkspaceSelection, targets};
+use super::selection::{Owner, Selected, Target, WorkspaceSelection, targets};
 use super::session::Session;
-use super::up::LOCK_BOUND;
 use crate::config::Lifecycle;
 
 /// What `down` is asked.
@@ -62,6 +66,8 @@ pub struct WorkspaceDown {
     pub id: WorkspaceId,
     /// Its project.
     pub project: String,
+    /// Where its state is.
+    pub root: PathBuf,
     /// Its VMs.
     pub vms: Vec<VmDown>,
 }
@@ -83,14 +89,14 @@ pub struct VmDown {
 /// Stops the VMs of the selected workspaces, all at once.
 ///
 /// # Errors
-/// [`Error`] where a workspace or VM is not known, before any is stopped; [`Error::Vms`] where some
-/// VM could not be stopped, after all others were.
+/// [`Error`] where a workspace or VM is not known, or a name means VMs of several projects, before
+/// any is stopped; [`Error::Vms`] where some VM could not be stopped, after all others were.
 pub fn down(
     session: &Session,
     options: &DownOptions,
     observer: &Observer<'_>,
 ) -> Result<OperationOutput<DownOutcome>, Error> {
-    let targets = targets(session, &options.selection)?;
+    let Selected { targets, notes } = targets(session, &options.selection)?;
     let events = Recorder::forwarding(observer);
     let shutdowns: Vec<_> = targets
         .iter()
@@ -98,78 +104,128 @@ pub fn down(
             target,
             backend: backend::writer(&target.layout),
             sink: events.keeping(&target.layout),
-            policy: policy(target, options.patience),
+            lifecycle: lifecycle(target),
+            patience: options.patience,
         })
         .collect();
-    let jobs = jobs(&shutdowns, &options.vms)?;
-    let results = fan_out(&jobs, |(shutdown, vm)| shutdown.run(vm));
+    let (all, unlisted) = list(&shutdowns);
+    let jobs = chosen(all, &targets, &options.vms)?;
+    let results = fan_out(&jobs, |job| shutdowns[job.place].run(&job.vm));
     let mut workspaces: Vec<_> = targets
         .iter()
         .map(|target| WorkspaceDown {
             id: target.id.clone(),
             project: target.project_name(),
+            root: target.layout.root().to_owned(),
             vms: Vec::new(),
         })
         .collect();
     let mut failures = Vec::new();
-    for ((shutdown, vm), result) in jobs.iter().zip(results) {
+    for (job, result) in jobs.iter().zip(results) {
         match result {
-            Ok(outcome) => {
-                let of = workspaces.iter_mut().find(|workspace| workspace.id == shutdown.target.id);
-                of.expect("each job is of a target").vms.push(outcome);
-            }
-            Err(error) => failures.push(VmFailure { vm: vm.name.clone(), error: Box::new(error) }),
+            Ok(outcome) => workspaces[job.place].vms.push(outcome),
+            Err(error) => failures.push(VmFailure { vm: job.vm.name.clone(), error: Box::new(error) }),
         }
     }
     Error::from_failures(failures)?;
-    Ok(OperationOutput::new(DownOutcome { workspaces }))
+    // What could be stopped was: nobody is told that all VMs are down while some are not even known.
+    unlisted.map_or(Ok(()), Err)?;
+    Ok(OperationOutput { value: DownOutcome { workspaces }, diagnostics: notes })
 }
 
-/// The VMs to stop, each with its workspace.
-fn jobs<'a, 'b>(
-    shutdowns: &'b [Shutdown<'a>],
-    wanted: &[VmName],
-) -> Result<Vec<(&'b Shutdown<'a>, VmHandle)>, Error> {
-    let mut all = Vec::new();
-    for shutdown in shutdowns {
-        let vms = block_on(shutdown.backend.list_vms())?;
-        all.extend(vms.into_iter().map(|vm| (shutdown, vm)));
+/// A VM to stop, and the number of its workspace.
+struct Job {
+    place: usize,
+    vm: VmHandle,
+}
+
+/// Every VM there is; and why a workspace does not tell, which hides no VM of the others.
+fn list(shutdowns: &[Shutdown<'_>]) -> (Vec<Job>, Option<Error>) {
+    let (mut all, mut unlisted) = (Vec::new(), None);
+    for (place, shutdown) in shutdowns.iter().enumerate() {
+        match block_on(shutdown.backend.list_vms()) {
+            Ok(vms) => all.extend(vms.into_iter().map(|vm| Job { place, vm })),
+            Err(error) => unlisted = unlisted.or(Some(error.into())),
+        }
     }
-    if let Some(unknown) = wanted.iter().find(|name| all.iter().all(|(_, vm)| vm.name != **name)) {
-        let known = all.into_iter().map(|(_, vm)| vm.name).collect();
-        return Err(Error::UnknownVm { vm: unknown.to_string(), known });
+    (all, unlisted)
+}
+
+/// The VMs the names mean; all of them where there are no names.
+///
+/// A name means a VM of the project here, where it has one of that name: the other projects' are
+/// meant only where no two of them share it. Pure.
+fn chosen(all: Vec<Job>, targets: &[Target], wanted: &[VmName]) -> Result<Vec<Job>, Error> {
+    let mut places = BTreeSet::new();
+    for name in wanted {
+        let named: BTreeSet<usize> =
+            all.iter().filter(|job| job.vm.name == *name).map(|job| job.place).collect();
+        let configured = |target: &Target| target.project.iter().any(|it| it.vm(name.as_str()).is_some());
+        let is_here = |place: &usize| targets[*place].owner == Owner::Here;
+        let own = named.iter().any(is_here)
+            || targets.iter().any(|target| target.owner == Owner::Here && configured(target));
+        let meant: BTreeSet<usize> = named.into_iter().filter(|place| !own || is_here(place)).collect();
+        let ids: BTreeSet<&WorkspaceId> = meant.iter().map(|place| &targets[*place].id).collect();
+        if ids.len() > 1 {
+            let workspaces = ids.into_iter().cloned().collect();
+            return Err(Error::VmOfWhich { vm: name.clone(), workspaces });
+        }
+        // One that the config has and that never ran is as stopped as it can be.
+        if meant.is_empty() && !targets.iter().any(configured) {
+            let known: BTreeSet<VmName> = all.into_iter().map(|job| job.vm.name).collect();
+            return Err(Error::UnknownVm { vm: name.to_string(), known: known.into_iter().collect() });
+        }
+        places.extend(meant.into_iter().map(|place| (place, name)));
     }
-    all.retain(|(_, vm)| wanted.is_empty() || wanted.contains(&vm.name));
-    Ok(all)
+    Ok(match wanted {
+        [] => all,
+        _ => all.into_iter().filter(|job| places.contains(&(job.place, &job.vm.name))).collect(),
+    })
 }
 
 /// The waits of a workspace: its config's, else the last `up`'s, else the defaults.
-fn policy(target: &Target, patience: Patience) -> LadderPolicy {
-    let lifecycle = target.project.as_ref().map_or_else(Lifecycle::default, |project| project.lifecycle);
-    let graceful = match patience {
-        Patience::Configured => lifecycle.graceful_shutdown_wait,
-        Patience::None => std::time::Duration::ZERO,
-    };
-    LadderPolicy { graceful, sigterm: lifecycle.sigterm_wait, sigkill: lifecycle.sigkill_wait }
+fn lifecycle(target: &Target) -> Lifecycle {
+    target.project.as_ref().map_or_else(Lifecycle::default, |project| project.lifecycle)
 }
+
+/// How long a command waits for another one to let go of a VM: as long as the shutdown of that VM
+/// may take, and [`LOCK_MARGIN`].
+pub(crate) fn lock_bound(lifecycle: &Lifecycle) -> Duration {
+    let Lifecycle { graceful_shutdown_wait, sigterm_wait, sigkill_wait } = lifecycle;
+    *graceful_shutdown_wait + *sigterm_wait + *sigkill_wait + LOCK_MARGIN
+}
+
+/// What a holder of a VM's lock may take beside the waits of a shutdown: to launch QEMU, or to remove
+/// a large overlay, on a host that has a lot to do. A launch takes some 0.2 s on an idle one.
+const LOCK_MARGIN: Duration = Duration::from_secs(25);
 
 /// One workspace's shutdown.
 struct Shutdown<'a> {
     target: &'a Target,
     backend: Box<dyn HypervisorBackend>,
     sink: Recorder<'a>,
-    policy: LadderPolicy,
+    lifecycle: Lifecycle,
+    patience: Patience,
 }
 
 impl Shutdown<'_> {
+    fn policy(&self) -> LadderPolicy {
+        let graceful = match self.patience {
+            Patience::Configured => self.lifecycle.graceful_shutdown_wait,
+            Patience::None => Duration::ZERO,
+        };
+        LadderPolicy { graceful, sigterm: self.lifecycle.sigterm_wait, sigkill: self.lifecycle.sigkill_wait }
+    }
+
     fn run(&self, vm: &VmHandle) -> Result<VmDown, Error> {
         let layout = &self.target.layout;
-        let _lock = FileLock::acquire(&layout.vm_lock(&vm.name), LOCK_BOUND)?;
-        let _operation = Operation::begin(layout, &vm.name, OperationKind::ShuttingDown)?;
+        let _lock = FileLock::acquire(&layout.vm_lock(&vm.name), lock_bound(&self.lifecycle))?;
+        // Only for whoever looks meanwhile: a full disk must not keep a VM alive.
+        let _operation = Operation::begin(layout, &vm.name, OperationKind::ShuttingDown).ok();
         failpoint::hit("down.marked");
         let before = block_on(self.backend.get_status(vm))?;
         let clock = MonotonicClock::new();
-        let (outcome, reason) = block_on(stop(&*self.backend, vm, self.policy, &clock, &self.sink))?;
+        let (outcome, reason) = block_on(stop(&*self.backend, vm, self.policy(), &clock, &self.sink))?;
         failpoint::hit("down.stopped");
         if outcome == ShutdownOutcome::StillRunning {
             return Err(Error::WouldNotDie { vm: vm.name.clone(), pid: before.pid });
@@ -229,4 +285,84 @@ pub(crate) fn discard_disposable(
         }
     }
     Ok(ByteSize::bytes(reclaimed))
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmavmc_types::VmId;
+
+    use super::*;
+
+    #[test]
+    fn nobody_gives_a_lock_up_before_a_shutdown_may_take() {
+        assert_eq!(lock_bound(&Lifecycle::default()), Duration::from_secs(60));
+        let hour = Duration::from_secs(3600);
+        let patient =
+            Lifecycle { graceful_shutdown_wait: hour, sigterm_wait: hour, sigkill_wait: Duration::ZERO };
+        assert!(lock_bound(&patient) > 2 * hour);
+    }
+
+    /// A target whose config has the VMs of these names.
+    fn target(name: &str, owner: Owner, vms: &str) -> Target {
+        let vms = vms.split_whitespace();
+        let vms = vms.map(|vm| format!("[[vms]]\nname = \"{vm}\"\nbase_image = \"alpine\"\n"));
+        let text = format!("[project]\nname = \"{name}\"\n{}", vms.collect::<String>());
+        let dirs = crate::env::UserDirs::from_values(Some("/home/me".into()), None).unwrap();
+        let config = PathBuf::from(format!("/src/{name}/castra.toml"));
+        let project = crate::config::from_snapshot(&text, &config, &dirs).unwrap();
+        owned(Target::of_project(project), owner)
+    }
+
+    fn owned(mut target: Target, owner: Owner) -> Target {
+        target.owner = owner;
+        target
+    }
+
+    /// The VMs that `name` means among those that have a record, by number of target.
+    fn meant(targets: &[Target], records: &[(usize, &str)], name: &str) -> Result<Vec<usize>, Error> {
+        let job = |(place, name): &(usize, &str)| Job {
+            place: *place,
+            vm: VmHandle { id: VmId::generate(), name: name.parse().unwrap() },
+        };
+        let jobs = chosen(records.iter().map(job).collect(), targets, &[name.parse().unwrap()])?;
+        assert!(jobs.iter().all(|job| job.vm.name.as_str() == name));
+        Ok(jobs.into_iter().map(|job| job.place).collect())
+    }
+
+    #[test]
+    fn a_name_means_the_vm_here_else_the_only_one() {
+        let records = [(0, "web"), (1, "web"), (1, "db"), (2, "web")];
+        let here = [
+            target("a", Owner::Elsewhere, "web"),
+            target("b", Owner::Here, "web db new"),
+            target("c", Owner::Elsewhere, "web"),
+        ];
+        assert_eq!(meant(&here, &records, "web").unwrap(), [1]);
+        assert_eq!(meant(&here, &records, "db").unwrap(), [1]);
+        assert_eq!(meant(&here, &records, "new").unwrap(), [0; 0], "it never ran");
+        let elsewhere = here.map(|target| owned(target, Owner::Elsewhere));
+        assert_eq!(meant(&elsewhere, &records, "db").unwrap(), [1]);
+        match meant(&elsewhere, &records, "web") {
+            Err(Error::VmOfWhich { workspaces, .. }) => {
+                assert_eq!(workspaces, elsewhere.clone().map(|target| target.id));
+            }
+            other => panic!("{other:?}"),
+        }
+        match meant(&elsewhere, &records, "wbe") {
+            Err(Error::UnknownVm { known, .. }) => assert_eq!(known.len(), 2),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_vm_here_that_never_ran_is_not_taken_for_one_elsewhere() {
+        let targets = [target("a", Owner::Elsewhere, "web"), target("b", Owner::Here, "web")];
+        assert_eq!(meant(&targets, &[(0, "web")], "web").unwrap(), [0; 0]);
+    }
+
+    #[test]
+    fn every_place_of_one_workspace_is_meant() {
+        let targets = [target("a", Owner::Elsewhere, "web"), target("a", Owner::Elsewhere, "web")];
+        assert_eq!(meant(&targets, &[(0, "web"), (1, "web")], "web").unwrap(), [0, 1]);
+    }
 }

@@ -197,6 +197,14 @@ pub enum Error {
         /// The names there are.
         known: Vec<VmName>,
     },
+    /// VMs of several projects have that name.
+    #[error("VMs of {} workspaces are called `{vm}`, so it has to be said which is meant", workspaces.len())]
+    VmOfWhich {
+        /// The name.
+        vm: VmName,
+        /// The workspaces that have one.
+        workspaces: Vec<WorkspaceId>,
+    },
     /// Some VMs failed; the others did what was asked.
     #[error("{} of the VMs failed: {}", failures.len(), names(failures))]
     Vms {
@@ -273,6 +281,7 @@ impl Explain for Error {
             Self::UnknownVm { .. }
             | Self::UnknownWorkspace { .. }
             | Self::WhichVm { .. }
+            | Self::VmOfWhich { .. }
             | Self::NoSshForward { .. } => ErrorKind::Usage,
             Self::ForeignOverlay { .. }
             | Self::PortHeld { .. }
@@ -297,6 +306,9 @@ impl Explain for Error {
             }
             Self::UnknownVm { .. } | Self::UnknownWorkspace { .. } => {
                 vec!["`castra status` lists every workspace and its VMs".to_owned()]
+            }
+            Self::VmOfWhich { vm, workspaces } => {
+                workspaces.iter().map(|id| format!("`castra down {vm} --workspace {id}`")).collect()
             }
             Self::PortHeld { .. } => {
                 vec!["give the forward another `host` port in castra.toml, or stop what holds it".to_owned()]

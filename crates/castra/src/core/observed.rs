@@ -1,7 +1,8 @@
 //! The VMs of workspaces as they are now: what `ports`, the preflight and `doctor` look at.
 //!
-//! Reads only, through the reading half of the backend. A workspace that cannot be read is part of
-//! the answer, so that it never hides the others. Tests: `tests/it/ports.rs`, `tests/it/doctor.rs`.
+//! Reads only, through the reading half of the backend. A workspace or a VM that cannot be read is
+//! part of the answer, so that it never hides the others. Tests: `tests/it/ports.rs`,
+//! `tests/it/doctor.rs`, `tests/it/records.rs`.
 
 use plasmavmc_hypervisor::{Observe, block_on};
 use plasmavmc_types::{VmHandle, VmName, VmSpec, VmStatus};
@@ -9,18 +10,49 @@ use plasmavmc_types::{VmHandle, VmName, VmSpec, VmStatus};
 use super::backend;
 use super::error::Error;
 use super::fan_out::fan_out;
+use super::output::Diagnostic;
 use super::selection::{Target, WorkspaceSelection, targets};
 use super::session::Session;
 
 /// One VM the backend knows.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct ObservedVm {
     /// Its name.
     pub(crate) name: VmName,
-    /// What it is now.
-    pub(crate) status: VmStatus,
-    /// What it was last started as.
-    pub(crate) spec: VmSpec,
+    /// What it is now; none where that cannot be told.
+    pub(crate) status: Option<VmStatus>,
+    /// What it was last started as; none where that cannot be told.
+    pub(crate) spec: Option<VmSpec>,
+    /// Why something cannot be told.
+    pub(crate) fault: Option<plasmavmc_hypervisor::Error>,
+}
+
+impl ObservedVm {
+    /// Looks at a VM.
+    pub(crate) fn look(backend: &dyn Observe, vm: &VmHandle) -> Self {
+        let (status, spec) = (block_on(backend.get_status(vm)), block_on(backend.get_spec(vm)));
+        let name = vm.name.clone();
+        let (status, no_status) = split(status);
+        let (spec, no_spec) = split(spec);
+        Self { name, status, spec, fault: no_status.or(no_spec) }
+    }
+
+    /// Whether a process runs it, or may: what cannot be told counts as live.
+    pub(crate) fn may_live(&self) -> bool {
+        self.status.as_ref().is_none_or(|status| status.state.is_live())
+    }
+
+    /// What a person should know of it where something cannot be told.
+    pub(crate) fn warning(&self, target: &Target) -> Option<Diagnostic> {
+        Some(Diagnostic::failure(&format!("workspace `{}`", target.id), self.fault.as_ref()?))
+    }
+}
+
+fn split<T, E>(result: Result<T, E>) -> (Option<T>, Option<E>) {
+    match result {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(error)),
+    }
 }
 
 /// One workspace and the VMs its backend knows.
@@ -28,14 +60,19 @@ pub(crate) struct ObservedVm {
 pub(crate) struct ObservedWorkspace {
     /// The workspace.
     pub(crate) target: Target,
-    /// Its VMs, or why they cannot be told.
+    /// Its VMs, or why they cannot be listed.
     pub(crate) vms: Result<Vec<ObservedVm>, Error>,
 }
 
 impl ObservedWorkspace {
-    /// Its VMs; none where they cannot be told.
+    /// Its VMs; none where they cannot be listed.
     pub(crate) fn vms(&self) -> &[ObservedVm] {
         self.vms.as_deref().unwrap_or_default()
+    }
+
+    /// What a person should know of VMs of which something cannot be told.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = Diagnostic> {
+        self.vms().iter().filter_map(|vm| vm.warning(&self.target))
     }
 }
 
@@ -47,9 +84,9 @@ pub(crate) fn everywhere(
     session: &Session,
     mut wanted: Vec<Target>,
 ) -> Result<Vec<ObservedWorkspace>, Error> {
-    for known in targets(session, &WorkspaceSelection::Known)? {
+    for known in targets(session, &WorkspaceSelection::Known)?.targets {
         // A project's own config tells more of its workspace than the snapshot of its last `up`.
-        if wanted.iter().all(|target| target.id != known.id) {
+        if !wanted.iter().any(|target| target.is_same_place(&known)) {
             wanted.push(known);
         }
     }
@@ -61,11 +98,5 @@ pub(crate) fn everywhere(
 fn observe(target: &Target) -> Result<Vec<ObservedVm>, Error> {
     let backend = backend::observer(&target.layout);
     let known = block_on(backend.list_vms())?;
-    fan_out(&known, |vm| observe_vm(&*backend, vm)).into_iter().collect()
-}
-
-fn observe_vm(backend: &dyn Observe, vm: &VmHandle) -> Result<ObservedVm, Error> {
-    let status = block_on(backend.get_status(vm))?;
-    let spec = block_on(backend.get_spec(vm))?;
-    Ok(ObservedVm { name: vm.name.clone(), status, spec })
+    Ok(fan_out(&known, |vm| ObservedVm::look(&*backend, vm)))
 }

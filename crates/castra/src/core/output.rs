@@ -1,5 +1,6 @@
 //! What every operation returns beside its value: diagnostics, as data.
 
+use plasmavmc_types::Explain;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -51,6 +52,13 @@ impl Diagnostic {
     /// A warning.
     pub fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, message: message.into(), hint: None }
+    }
+
+    /// A warning of a failure that stops nothing: what it is about, then why, then what next.
+    pub fn failure<E: Explain + ?Sized>(about: &str, error: &E) -> Self {
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let why: String = causes.map(|cause| format!(": {cause}")).collect();
+        Self { hint: error.hints().pop(), ..Self::warning(format!("{about}: {error}{why}")) }
     }
 
     /// The same with advice.

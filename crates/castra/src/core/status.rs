@@ -4,19 +4,20 @@
 //! waits for nothing but the hypervisor's bounded answer. Tests: `tests/it/status.rs`, and the
 //! pure part below.
 
-use plasmavmc_hypervisor::{Observe, block_on};
-use plasmavmc_types::{Accelerator, StopReason, VmHandle, VmName, VmSpec, VmStatus, VmSummary};
+use plasmavmc_hypervisor::block_on;
+use plasmavmc_types::{Accelerator, StopReason, VmName, VmSpec, VmStatus, VmSummary};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend;
 use super::error::Error;
 use super::fan_out::spread;
+use super::observed::ObservedVm;
 use super::operation::{in_progress, state_with};
 use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
 use super::ready::{Timings, timings};
-use super::selection::{Target, WorkspaceSelection, targets};
+use super::selection::{Selected, Target, WorkspaceSelection, targets};
 use super::session::Session;
 
 /// Threads that look at workspaces, and again at the VMs of one. A look takes a millisecond, or 150
@@ -114,20 +115,24 @@ impl From<&plasmavmc_types::PortForward> for Forward {
 /// # Errors
 /// [`Error`] where the selection names what does not exist.
 pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOutput<StatusOutcome>, Error> {
-    let targets = targets(session, &options.selection)?;
-    let mut output = OperationOutput::new(StatusOutcome { workspaces: Vec::new() });
+    let Selected { targets, notes } = targets(session, &options.selection)?;
+    let value = StatusOutcome { workspaces: Vec::new() };
+    let mut output = OperationOutput { value, diagnostics: notes };
     let observe = |target: &Target| {
-        let mut workspace = observe(target)?;
+        let (mut workspace, warnings) = observe(target)?;
         if options.timings {
             for row in &mut workspace.vms {
                 row.timings = Some(timings(&target.layout, &row.vm));
             }
         }
-        Ok(workspace)
+        Ok((workspace, warnings))
     };
     for (target, observed) in targets.iter().zip(spread(&targets, THREADS, observe)) {
         match observed {
-            Ok(workspace) => output.value.workspaces.push(workspace),
+            Ok((workspace, warnings)) => {
+                output.value.workspaces.push(workspace);
+                output.diagnostics.extend(warnings);
+            }
             // One unreadable workspace must not hide the others.
             Err(error) if targets.len() > 1 => {
                 let message = format!("workspace `{}` cannot be read: {error}", target.id);
@@ -141,31 +146,34 @@ pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOut
     Ok(output)
 }
 
-fn observe(target: &Target) -> Result<WorkspaceStatus, Error> {
+/// A workspace, and what cannot be told of its VMs.
+fn observe(target: &Target) -> Result<(WorkspaceStatus, Vec<Diagnostic>), Error> {
     let backend = &*backend::observer(&target.layout);
     let known = block_on(backend.list_vms())?;
-    let rows = spread(&known, THREADS, |vm| observe_vm(target, backend, vm));
-    let mut vms = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let seen = spread(&known, THREADS, |vm| ObservedVm::look(backend, vm));
+    let warnings = seen.iter().filter_map(|vm| vm.warning(target)).collect();
+    let mut vms: Vec<VmRow> = seen.iter().filter_map(|vm| observed_row(target, vm)).collect();
     for vm in target.project.iter().flat_map(|project| &project.vms) {
         if !known.iter().any(|handle| handle.name == vm.name) {
             vms.push(row(&vm.name, &VmStatus::NEVER_RAN, None, vm.port_forwards.iter()));
         }
     }
     vms.sort_by(|a, b| a.vm.cmp(&b.vm));
-    Ok(WorkspaceStatus {
+    let workspace = WorkspaceStatus {
         id: target.id.clone(),
         project: target.project_name(),
         root: target.layout.root().to_owned(),
         config: target.config.clone(),
         vms,
-    })
+    };
+    Ok((workspace, warnings))
 }
 
-fn observe_vm(target: &Target, backend: &dyn Observe, vm: &VmHandle) -> Result<VmRow, Error> {
-    let mut status = block_on(backend.get_status(vm))?;
+/// A VM the backend knows; none where its state cannot be told.
+fn observed_row(target: &Target, vm: &ObservedVm) -> Option<VmRow> {
+    let mut status = vm.status.clone()?;
     status.state = state_with(status.state, in_progress(&target.layout, &vm.name));
-    let spec = block_on(backend.get_spec(vm))?;
-    Ok(row(&vm.name, &status, Some(&spec), spec.port_forwards()))
+    Some(row(&vm.name, &status, vm.spec.as_ref(), vm.spec.iter().flat_map(VmSpec::port_forwards)))
 }
 
 fn row<'a>(

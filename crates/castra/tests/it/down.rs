@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use castra_testkit::{halting_disk, obedient_disk};
 
-use crate::env::{TestEnv, wait};
+use crate::env::{TestEnv, assert_answer, wait};
 use crate::sectors::{SHORT_WAITS, names, one_vm, only, vms};
 
 #[test]
@@ -163,4 +163,41 @@ fn down_without_a_project_stops_the_vms_of_every_workspace_or_of_the_one_named()
     let outcomes: Vec<_> = vms(&answer).iter().map(|vm| vm["outcome"].clone()).collect();
     assert_eq!(outcomes, ["graceful", "already_stopped", "graceful"]);
     assert_eq!(states(), expected(["stopped"; 3]));
+}
+
+#[test]
+fn a_name_that_several_projects_have_stops_the_vm_here_and_elsewhere_none() {
+    let env = TestEnv::new();
+    let mut ids = Vec::new();
+    for project in ["a", "b"] {
+        env.write(&format!("{project}/guest.img"), obedient_disk());
+        let config = env.write(&format!("{project}/castra.toml"), one_vm("").replace("shop", project));
+        let words = ["up", "--json", "--wait", "running", "--config", config.to_str().unwrap()];
+        ids.push(env.castra(words).succeeded().outcome()["workspace"].as_str().unwrap().to_owned());
+    }
+    let running = || {
+        let status = env.castra(["status", "--json"]).succeeded();
+        vms(&status).iter().map(|vm| vm["state"] == "running").collect::<Vec<_>>()
+    };
+    env.castra(["down", "web", "--skip-discovery"]).failed(2);
+    assert_answer!(env, env.castra(["down", "web"]), @r"
+    exit code 2
+    --- stderr
+    error: VMs of 2 workspaces are called `web`, so it has to be said which is meant
+
+    hint: `castra down web --workspace a-<hash>`
+    hint: `castra down web --workspace b-<hash>`
+    ");
+    assert_eq!(running(), [true, true]);
+    let down_in = |dir: &str, words: &[&str]| {
+        let mut command = env.command(words);
+        wait(command.current_dir(env.project().join(dir)).spawn().unwrap(), Duration::from_secs(60))
+    };
+    down_in("b", &["down", "web"]).succeeded();
+    assert_eq!(running(), [true, false]);
+    // That it is stopped does not make it the other's turn.
+    down_in("b", &["down", "web"]).succeeded();
+    assert_eq!(running(), [true, false]);
+    env.castra(["down", "web", "--workspace", &ids[0]]).succeeded();
+    assert_eq!(running(), [false, false]);
 }

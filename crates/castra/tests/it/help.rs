@@ -68,7 +68,7 @@ fn help_of_a_command_ends_with_examples() {
     Usage: castra down [OPTIONS] [VM]...
 
     Arguments:
-      [VM]...  Only these VMs
+      [VM]...  Only these VMs; of several projects' VMs of one name, that of the project here
 
     Options:
           --workspace <ID>  Only the workspace of this id (`castra status` shows the ids)
@@ -88,7 +88,7 @@ fn help_of_a_command_ends_with_examples() {
     Examples:
       castra down                        every VM of every known workspace
       castra down --config castra.toml   only those of the project here
-      castra down web                    only this one
+      castra down web                    only that VM of the project here
       castra down --workspace shop-<hash>
       castra down --now                  do not wait for the guests
 

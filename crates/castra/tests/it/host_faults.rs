@@ -229,6 +229,19 @@ fn a_workspace_that_cannot_be_written_is_told_before_anything_is_made() {
     assert_eq!(TestEnv::tree(env.path()), before);
 }
 
+#[test]
+fn down_stops_a_vm_on_a_disk_that_is_full() {
+    let (env, root) = shop_in("filled");
+    // Filled to the last byte while the VM runs, as by its own overlay.
+    let script = "mount -t tmpfs -o size=16M,mode=700 none \"$1\" && \"$2\" up --wait none --json && \
+        { cat /dev/zero > \"$1/fill\" 2> /dev/null; printf x > \"$1/more\" 2> /dev/null && exit 99; \
+        \"$2\" down --json; }; code=$?; \"$2\" down > /dev/null 2>&1; exit $code";
+    let answer = with_mounts(&env, script, &root).succeeded();
+    let vm = &answer.outcome()["workspaces"][0]["vms"][0];
+    assert_eq!((&vm["vm"], &vm["outcome"]), (&"web".into(), &"killed".into()), "{answer}");
+    assert_eq!(env.qemus(), []);
+}
+
 /// Runs `up` on a file system of so many KiB, copies what it left for a look from outside, and ends it.
 const UP_ON_A_SMALL_DISK: &str = "mount -t tmpfs -o size=\"${SIZE}\"k,mode=700 none \"$1\" && \
     \"$2\" up --wait none --json; code=$?; df -k --output=used \"$1\" > \"$1-used\"; \

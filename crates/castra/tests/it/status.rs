@@ -7,8 +7,8 @@ use castra_testkit::{halting_disk, obedient_disk};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::env::TestEnv;
-use crate::sectors::{details, vms};
+use crate::env::{TestEnv, assert_answer};
+use crate::sectors::{SHORT_WAITS, details, vms};
 
 #[test]
 fn status_changes_nothing_whatever_state_a_vm_is_in() {
@@ -83,14 +83,40 @@ fn a_lost_or_broken_snapshot_of_the_config_hides_no_vm() {
 }
 
 #[test]
-fn a_broken_config_hides_no_vm_of_the_other_workspaces() {
-    let env = TestEnv::with_guest(&obedient_disk(), "");
+fn a_broken_config_hides_no_vm_and_is_warned_of() {
+    let env = TestEnv::with_guest(&obedient_disk(), SHORT_WAITS);
     env.start();
     env.write("castra.toml", "bogus");
-    env.castra(["status"]).failed(3);
-    let status = env.castra(["status", "--json", "--skip-discovery"]).succeeded().outcome();
-    assert_eq!(status["workspaces"][0]["vms"][0]["state"], "running");
-    env.run(&["down", "--skip-discovery"]).succeeded();
+    let warned = |answer: &crate::env::Answer| {
+        let warning = answer.outcome()["diagnostics"][0].to_string();
+        assert!(warning.contains("the project here is taken as its last `castra up` left it"), "{warning}");
+        assert!(warning.contains("castra.toml` has a fault"), "{warning}");
+    };
+    let status = env.castra(["status", "--json"]).succeeded();
+    env.holds("status", &status);
+    warned(&status);
+    assert_eq!(vms(&status)[0]["state"], "running");
+    warned(&env.castra(["ports", "--json"]).succeeded());
+    env.castra(["status", "--config", "castra.toml"]).failed(3);
+    env.castra(["down", "--config", "castra.toml"]).failed(3);
+    let down = env.run(&["down", "web", "--json"]).succeeded();
+    warned(&down);
+    assert_eq!(vms(&down)[0]["outcome"], "graceful");
+    assert_eq!(down.lines()[0]["graceful_wait_ms"], 1000, "the waits of its last `up`: {down}");
+}
+
+#[test]
+fn a_broken_config_of_a_project_that_never_ran_is_left_out_and_warned_of() {
+    let env = TestEnv::new();
+    env.write("castra.toml", "bogus");
+    assert_answer!(env, env.castra(["status"]), @r"
+    exit code 0
+    --- stdout
+    No workspaces yet: `castra init` writes a castra.toml, `castra up` starts its VMs
+    --- stderr
+    warning: the project here is left out: `$TEST/project/castra.toml` has a fault
+    hint: `castra up --plan` shows what is wrong with its config
+    ");
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn a_config_changed_while_its_vm_runs_is_pointed_out_and_not_applied() {
     env.write("castra.toml", one_vm("cpus = 2"));
     let answer = env.run(&["up", "--wait", "running"]).succeeded();
     assert!(answer.stderr.contains("`web` runs with what castra.toml said when it was started"), "{answer}");
+    assert!(answer.stderr.contains("`castra down web --workspace shop-"), "{answer}");
     let row = env.row("web");
     assert_eq!((&row["pid"], &row["cpus"]), (&first["pid"], &1.into()));
 }
@@ -105,6 +106,7 @@ fn a_vm_the_config_no_longer_has_is_left_running_until_it_is_stopped_then_forgot
     env.write("castra.toml", one_vm(""));
     let answer = env.run(&["up", "--wait", "running"]).succeeded();
     assert!(answer.stderr.contains("`old` still runs although castra.toml no longer has it"), "{answer}");
+    assert!(answer.stderr.contains("`castra down old --workspace shop-"), "{answer}");
     assert_eq!(env.row("old")["state"], "running");
     let down = env.run(&["down", "--json", "old"]).succeeded();
     assert_eq!(vms(&down).len(), 1);

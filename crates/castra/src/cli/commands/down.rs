@@ -15,7 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   castra down                        every VM of every known workspace
   castra down --config castra.toml   only those of the project here
-  castra down web                    only this one
+  castra down web                    only that VM of the project here
   castra down --workspace shop-0123456789ab
   castra down --now                  do not wait for the guests
 
@@ -29,7 +29,7 @@ are in castra.toml under [lifecycle].";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct DownArgs {
-    /// Only these VMs
+    /// Only these VMs; of several projects' VMs of one name, that of the project here
     #[arg(value_name = "VM")]
     vms: Vec<VmName>,
 
@@ -48,7 +48,7 @@ pub(super) fn run(args: &DownArgs, face: &Face) -> Result<u8, CliError> {
         patience: if args.now { Patience::None } else { Patience::Configured },
     };
     let projects =
-        targets(&face.session, &options.selection)?.into_iter().filter_map(|target| target.project);
+        targets(&face.session, &options.selection)?.targets.into_iter().filter_map(|target| target.project);
     let names: Vec<VmName> = projects.flat_map(|project| project.vms).map(|vm| vm.name).collect();
     let events = face.watch(&names);
     let outcome = down(&face.session, &options, &|event| events.show(event));

@@ -54,7 +54,8 @@ mod tests {
 
     fn outcome(vms: Vec<VmDown>) -> DownOutcome {
         let id = "shop-0123456789ab".parse().unwrap();
-        DownOutcome { workspaces: vec![WorkspaceDown { id, project: "shop".to_owned(), vms }] }
+        let (project, root) = ("shop".to_owned(), "/w/shop".into());
+        DownOutcome { workspaces: vec![WorkspaceDown { id, project, root, vms }] }
     }
 
     #[test]

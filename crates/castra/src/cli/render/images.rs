@@ -149,6 +149,7 @@ mod tests {
             workspace: "shop-0123456789ab".parse().unwrap(),
             project: "shop".to_owned(),
             vm: "web".parse().unwrap(),
+            root: "/w/shop".into(),
         }];
         let url = "https://cloud.debian.org/images/x.qcow2".to_owned();
         let debian = ImageRow {

@@ -67,6 +67,7 @@ mod tests {
             workspace: "blog-ba9876543210".parse().unwrap(),
             project: "blog".to_owned(),
             vm: "www".parse().unwrap(),
+            root: "/w/blog".into(),
         };
         let row = |host, state, holder, also_declared_by| PortRow {
             vm: "web".parse().unwrap(),

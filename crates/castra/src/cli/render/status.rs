@@ -23,7 +23,9 @@ pub(crate) fn status(outcome: &StatusOutcome, view: View) -> String {
     }
     let mut text = String::new();
     for workspace in &outcome.workspaces {
-        text.push_str(&one_workspace(workspace, view));
+        let places = outcome.workspaces.iter().filter(|other| other.id == workspace.id).count();
+        let place = if places > 1 { Place::OneOfSeveral } else { Place::Only };
+        text.push_str(&one_workspace(workspace, place, view));
         text.push('\n');
     }
     if view.detail > Detail::Quiet {
@@ -41,11 +43,21 @@ pub(crate) fn without_time(outcome: &StatusOutcome) -> StatusOutcome {
     timeless
 }
 
-fn one_workspace(workspace: &WorkspaceStatus, view: View) -> String {
+/// Whether the id of a workspace tells its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Only,
+    /// Its `state_dir` was changed, and the former place is still there.
+    OneOfSeveral,
+}
+
+fn one_workspace(workspace: &WorkspaceStatus, place: Place, view: View) -> String {
     let mut text = header(&workspace.project, workspace.id.as_str());
     if view.detail == Detail::Full {
-        let (config, root) = (path(&workspace.config), path(&workspace.root));
-        text.push_str(&format!("config {config}\nstate  {root}\n"));
+        text.push_str(&format!("config {}\n", path(&workspace.config)));
+    }
+    if view.detail == Detail::Full || place == Place::OneOfSeveral {
+        text.push_str(&format!("state  {}\n", path(&workspace.root)));
     }
     let mut columns = vec![
         Column::text("VM"),
@@ -208,6 +220,19 @@ mod tests {
         stopped = no process, starting = its guest is not up yet
         running = its guest is up, shutting_down = on its way down
         ");
+    }
+
+    #[test]
+    fn workspaces_of_one_id_are_told_apart_by_their_places() {
+        let mut outcome = sample();
+        outcome.workspaces[1].id = outcome.workspaces[0].id.clone();
+        outcome.workspaces[1].root = "/src/shop/.castra".into();
+        let text = plain(&status(&outcome, WIDE));
+        let states: Vec<&str> = text.lines().filter(|line| line.starts_with("state ")).collect();
+        assert_eq!(
+            states,
+            ["state  /home/me/.castra/projects/shop-0123456789ab", "state  /src/shop/.castra"]
+        );
     }
 
     #[test]

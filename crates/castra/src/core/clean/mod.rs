@@ -210,7 +210,7 @@ fn places(session: &Session, scope: &CleanScope) -> Result<Vec<Place>, Error> {
 
 /// Every child of the projects directory, whether or not it still is a workspace.
 fn global(session: &Session) -> Result<Vec<Place>, Error> {
-    let mut known = targets(session, &WorkspaceSelection::Known)?;
+    let mut known = targets(session, &WorkspaceSelection::Known)?.targets;
     let children = entries(&default_projects_root(&session.dirs))?;
     let place = |child: PathBuf| {
         let root = child.canonicalize().ok()?;
@@ -274,9 +274,9 @@ fn clean_shared(
         tell(&unused.item, mode, sink);
         items.push(unused.item);
     }
-    for id in workspace::dangling(&session.dirs) {
+    for link in workspace::dangling(&session.dirs) {
         if mode == CleanMode::Remove {
-            workspace::forget(&session.dirs, &id)?;
+            workspace::forget(&link)?;
         }
     }
     Ok(items)

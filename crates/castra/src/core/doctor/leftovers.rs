@@ -50,8 +50,7 @@ pub(super) fn check(session: &Session, known: &[ObservedWorkspace]) -> Check {
     for workspace in known {
         // Where the VMs are not known, no file of theirs can be called dead.
         if let Ok(vms) = &workspace.vms {
-            let live =
-                |file: &str| vms.iter().any(|vm| vm.status.state.is_live() && vm.name.as_str() == file);
+            let live = |file: &str| vms.iter().any(|vm| vm.may_live() && vm.name.as_str() == file);
             found.extend(runtime(&workspace.target.layout, live));
         }
         found.extend(in_workspace(&workspace.target.layout));

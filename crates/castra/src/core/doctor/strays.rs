@@ -38,7 +38,7 @@ pub(super) fn check(known: &[ObservedWorkspace]) -> Check {
         Err(error) => return Check::failed(CheckName::Strays, CheckStatus::Problem, &error),
     };
     let live: Vec<u32> =
-        known.iter().flat_map(ObservedWorkspace::vms).filter_map(|vm| vm.status.pid).collect();
+        known.iter().flat_map(ObservedWorkspace::vms).filter_map(|vm| vm.status.as_ref()?.pid).collect();
     let stray = |process: MarkedProcess| Stray { place: place(process.root.as_deref()), process };
     let found: Vec<Stray> = strays(marked, &live).into_iter().map(stray).collect();
     judge(&found)

@@ -10,6 +10,7 @@ use plasmavmc_host::{HostError, Layout};
 
 use super::{Check, CheckName, CheckStatus};
 use crate::core::observed::{self, ObservedWorkspace};
+use crate::core::output::Diagnostic;
 use crate::core::project::default_projects_root;
 use crate::core::session::Session;
 use crate::core::workspace::{WorkspaceRecord, links_root};
@@ -25,6 +26,8 @@ enum Fault {
     BadRecord { error: HostError },
     /// Its VMs cannot be read.
     Unreadable { root: PathBuf, error: String },
+    /// Something of one of its VMs cannot be told.
+    BadVm(Diagnostic),
 }
 
 /// Looks at every workspace; gives what was seen of their VMs for the checks that follow.
@@ -42,6 +45,7 @@ pub(super) fn check(session: &Session) -> (Check, Vec<ObservedWorkspace>) {
         let error = workspace.vms.as_ref().err()?.to_string();
         Some(Fault::Unreadable { root: workspace.target.layout.root().to_owned(), error })
     }));
+    faults.extend(known.iter().flat_map(ObservedWorkspace::warnings).map(Fault::BadVm));
     (judge(known.len(), &faults), known)
 }
 
@@ -82,7 +86,8 @@ fn judge(known: usize, faults: &[Fault]) -> Check {
     if faults.is_empty() {
         return Check::ok(CheckName::Workspaces, readable);
     }
-    let lost = |fault: &Fault| matches!(fault, Fault::BadRecord { .. } | Fault::Unreadable { .. });
+    let lost =
+        |fault: &Fault| matches!(fault, Fault::BadRecord { .. } | Fault::Unreadable { .. } | Fault::BadVm(_));
     let status = if faults.iter().any(lost) { CheckStatus::Problem } else { CheckStatus::Warning };
     let summary = match faults.len() {
         1 => format!("{readable}, and something is wrong with 1 more"),
@@ -116,6 +121,7 @@ fn describe(fault: &Fault) -> (String, String) {
             format!("the VMs of {} cannot be told: {error}", root.display()),
             format!("look at the records: `ls -l {}`", root.join("metadata/vms").display()),
         ),
+        Fault::BadVm(warning) => (warning.message.clone(), warning.hint.clone().unwrap_or_default()),
     }
 }
 

@@ -13,7 +13,7 @@ use super::row::{ImageRow, ImageSource, StoredRow};
 use super::{host_arch, stored_name};
 use crate::config::BaseImage;
 use crate::core::error::Error;
-use crate::core::output::{Diagnostic, OperationOutput};
+use crate::core::output::OperationOutput;
 use crate::core::ports::VmRef;
 use crate::core::selection::{Target, WorkspaceSelection, targets};
 use crate::core::session::Session;
@@ -33,17 +33,11 @@ pub struct ImageListOutcome {
 /// [`Error::NoImagesForHost`].
 pub fn image_list(session: &Session) -> Result<OperationOutput<ImageListOutcome>, Error> {
     let store = Store::new(session.image_store());
-    let mut diagnostics = Vec::new();
-    let targets = targets(session, &WorkspaceSelection::All).or_else(|error| {
-        // A config with faults is no reason to show no images.
-        let message = format!("the project here is left out: {error}");
-        diagnostics.push(Diagnostic::warning(message).with_hint("`castra status` shows its faults"));
-        targets(session, &WorkspaceSelection::Known)
-    })?;
-    let users: Vec<_> = targets.iter().flat_map(users).collect();
+    let selected = targets(session, &WorkspaceSelection::All)?;
+    let users: Vec<_> = selected.targets.iter().flat_map(users).collect();
     let images = merge(host_arch()?, &store.list(), &users);
     let value = ImageListOutcome { store: store.root().to_owned(), images };
-    Ok(OperationOutput { value, diagnostics })
+    Ok(OperationOutput { value, diagnostics: selected.notes })
 }
 
 /// The VMs of a workspace that name an image, each with the image's own name.
@@ -176,6 +170,7 @@ mod tests {
             workspace: "web-0123456789ab".parse().unwrap(),
             project: "web".to_owned(),
             vm: "db".parse().unwrap(),
+            root: "/w".into(),
         };
         let rows = merge(Arch::X86_64, &stored, &[("debian-13".to_owned(), vm.clone())]);
         let debian: Vec<_> = rows.iter().filter(|row| row.name == "debian-13").collect();

@@ -5,9 +5,10 @@
 //! Tests: below.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use plasmavmc_host::ports::{self as host_ports, Listener};
-use plasmavmc_types::{PortForward, VmName};
+use plasmavmc_types::{PortForward, VmName, VmSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,19 +27,29 @@ pub struct VmRef {
     /// Its name.
     #[schemars(with = "String")]
     pub vm: VmName,
+    /// Where its workspace is: one that moved may have left a live VM of the same name behind.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub root: PathBuf,
 }
 
 impl VmRef {
     /// The VM `vm` of a workspace.
     pub(crate) fn of(target: &Target, vm: &VmName) -> Self {
-        Self { workspace: target.id.clone(), project: target.project_name(), vm: vm.clone() }
+        let (workspace, project) = (target.id.clone(), target.project_name());
+        Self { workspace, project, vm: vm.clone(), root: target.layout.root().to_owned() }
+    }
+
+    /// Whether both are one VM, in whichever of its workspace's places.
+    fn is_same_vm(&self, other: &Self) -> bool {
+        (&self.workspace, &self.vm) == (&other.workspace, &other.vm)
     }
 }
 
 /// Shows ``VM `db` of project `shop` (workspace shop-0123456789ab)``.
 impl fmt::Display for VmRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { workspace, project, vm } = self;
+        let Self { workspace, project, vm, root: _ } = self;
         write!(f, "VM `{vm}` of project `{project}` (workspace {workspace})")
     }
 }
@@ -103,7 +114,8 @@ pub(crate) fn claims_of(workspace: &ObservedWorkspace) -> Vec<Claim> {
     for vm in workspace.vms() {
         let known_to_config =
             target.project.as_ref().is_some_and(|project| project.vm(vm.name.as_str()).is_some());
-        let hold = if vm.status.state.is_live() { Hold::Held } else { Hold::Declared };
+        let live = vm.status.as_ref().is_some_and(|status| status.state.is_live());
+        let hold = if live { Hold::Held } else { Hold::Declared };
         // What a stopped VM was last started with is worth telling only where no config says more.
         if hold == Hold::Held || !known_to_config {
             let claim = |forward: &PortForward| Claim {
@@ -111,7 +123,7 @@ pub(crate) fn claims_of(workspace: &ObservedWorkspace) -> Vec<Claim> {
                 forward: forward.clone(),
                 hold,
             };
-            claims.extend(vm.spec.port_forwards().map(claim));
+            claims.extend(vm.spec.iter().flat_map(VmSpec::port_forwards).map(claim));
         }
     }
     for vm in target.project.iter().flat_map(|project| &project.vms) {
@@ -154,7 +166,8 @@ pub(crate) fn holder_of(
 
 /// Whoever else declares the port of `claim` and does not hold it now.
 pub(crate) fn also_declared_by(claim: &Claim, claims: &[Claim]) -> Vec<VmRef> {
-    let others = claims.iter().filter(|other| other.hold == Hold::Declared && other.by != claim.by);
+    let others =
+        claims.iter().filter(|other| other.hold == Hold::Declared && !other.by.is_same_vm(&claim.by));
     let mut found: Vec<VmRef> = others
         .filter(|other| other.forward.clashes_with(&claim.forward))
         .map(|other| other.by.clone())
@@ -169,7 +182,8 @@ mod tests {
 
     fn vm(workspace: &str, name: &str) -> VmRef {
         let id = format!("{workspace}-0123456789ab").parse().unwrap();
-        VmRef { workspace: id, project: workspace.to_owned(), vm: name.parse().unwrap() }
+        let root = format!("/w/{workspace}").into();
+        VmRef { workspace: id, project: workspace.to_owned(), vm: name.parse().unwrap(), root }
     }
 
     fn claim(by: VmRef, port: u64, hold: Hold) -> Claim {
@@ -231,5 +245,16 @@ mod tests {
             claim(vm("zoo", "db"), 2222, Hold::Held),
         ];
         assert_eq!(also_declared_by(&own, &claims), [vm("shop", "db")]);
+    }
+
+    #[test]
+    fn a_vm_left_behind_where_its_workspace_was_is_in_the_way_and_is_no_rival() {
+        let now = vm("shop", "web");
+        let former = VmRef { root: "/former".into(), ..now.clone() };
+        let wanted = PortForward::tcp(2222, 22).unwrap();
+        let held = [claim(now.clone(), 2222, Hold::Declared), claim(former.clone(), 2222, Hold::Held)];
+        assert_eq!(holder_of(&wanted, Some(&now), &held, &[]), Some(Holder::Vm(former.clone())));
+        let free = [claim(now, 2222, Hold::Declared), claim(former, 2222, Hold::Declared)];
+        assert_eq!(also_declared_by(&free[0], &free), []);
     }
 }

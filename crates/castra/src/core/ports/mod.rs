@@ -85,17 +85,19 @@ pub enum PortState {
 /// [`Error`] where the selection names what does not exist, or the host does not tell who listens.
 pub fn ports(session: &Session, options: &PortsOptions) -> Result<OperationOutput<PortsOutcome>, Error> {
     let selected = targets(session, &options.selection)?;
-    let wanted: Vec<WorkspaceId> = selected.iter().map(|target| target.id.clone()).collect();
-    let workspaces = observed::everywhere(session, selected)?;
+    let wanted = selected.targets.clone();
+    let workspaces = observed::everywhere(session, selected.targets)?;
     let listeners = host_ports::listeners()?;
     let claims: Vec<Claim> = workspaces.iter().flat_map(claims_of).collect();
-    let mut output = OperationOutput::new(PortsOutcome { workspaces: Vec::new() });
+    let value = PortsOutcome { workspaces: Vec::new() };
+    let mut output = OperationOutput { value, diagnostics: selected.notes };
     for workspace in &workspaces {
         if let Err(error) = &workspace.vms {
             let message = format!("workspace `{}` cannot be read: {error}", workspace.target.id);
             output.diagnostics.push(Diagnostic::warning(message).with_hint("`castra doctor` looks closer"));
         }
-        if wanted.contains(&workspace.target.id) {
+        output.diagnostics.extend(workspace.warnings());
+        if wanted.iter().any(|target| target.is_same_place(&workspace.target)) {
             output.value.workspaces.push(rows(workspace, &claims, &listeners));
         }
     }
@@ -103,10 +105,10 @@ pub fn ports(session: &Session, options: &PortsOptions) -> Result<OperationOutpu
 }
 
 fn rows(workspace: &ObservedWorkspace, claims: &[Claim], listeners: &[Listener]) -> WorkspacePorts {
-    let id = &workspace.target.id;
-    let own = claims.iter().filter(|claim| claim.by.workspace == *id);
+    let root = workspace.target.layout.root();
+    let own = claims.iter().filter(|claim| claim.by.root == root);
     WorkspacePorts {
-        id: id.clone(),
+        id: workspace.target.id.clone(),
         project: workspace.target.project_name(),
         forwards: own.map(|claim| row(claim, claims, listeners)).collect(),
     }

@@ -42,11 +42,6 @@ use super::status::Forward;
 use super::workspace;
 use crate::config::{Project, VmConfig};
 
-/// How long a command waits for another one to let go of a VM.
-///
-/// The longest anyone holds it is a shutdown with the default waits: 20 + 10 + 5 s.
-pub(crate) const LOCK_BOUND: Duration = Duration::from_secs(60);
-
 /// How long a guest may take to come up by default.
 ///
 /// Four times what a full Debian with cloud-init takes under TCG on two shared cores (75 s).
@@ -233,6 +228,7 @@ pub fn up(
     let work = VmUp {
         session,
         workspace: &project.workspace_id,
+        lifecycle: &project.lifecycle,
         layout: &layout,
         launcher: &launcher,
         images: &images,

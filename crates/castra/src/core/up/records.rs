@@ -56,9 +56,18 @@ pub(super) fn forget_removed(
     for vm in known.iter().filter(|vm| project.vm(vm.name.as_str()).is_none()) {
         // Whoever holds the lock is starting or stopping it: then it is not ours to forget.
         let Some(_lock) = FileLock::try_acquire(&layout.vm_lock(&vm.name))? else { continue };
-        if !forget(backend, vm, sink)? {
+        let forgotten = match forget(backend, vm, sink) {
+            Ok(forgotten) => forgotten,
+            // What the config has is up: one VM it no longer has must not make that a failure.
+            Err(error) => {
+                notes.push(Diagnostic::failure("castra.toml no longer has it", &error));
+                continue;
+            }
+        };
+        if !forgotten {
             let text = format!("VM `{}` still runs although castra.toml no longer has it", vm.name);
-            notes.push(Diagnostic::warning(text).with_hint(format!("stop it: `castra down {}`", vm.name)));
+            let stop = format!("stop it: `castra down {} --workspace {}`", vm.name, project.workspace_id);
+            notes.push(Diagnostic::warning(text).with_hint(stop));
         }
     }
     Ok(notes)

@@ -10,10 +10,10 @@ use plasmavmc_types::{EventKind, Persistence, Stage, VmHandle, VmId, VmName, VmS
 
 use super::base::BaseImages;
 use super::wait::Wait;
-use super::{Change, LOCK_BOUND, StageTime, UpOptions, VmOutcome, seed, spec};
-use crate::config::VmConfig;
+use super::{Change, StageTime, UpOptions, VmOutcome, seed, spec};
+use crate::config::{Lifecycle, VmConfig};
 use crate::core::backend::Launcher;
-use crate::core::down::discard_disposable;
+use crate::core::down::{discard_disposable, lock_bound};
 use crate::core::error::Error;
 use crate::core::operation::{Operation, OperationKind, in_progress, state_with};
 use crate::core::output::Diagnostic;
@@ -25,6 +25,7 @@ use crate::core::session::Session;
 pub(super) struct VmUp<'a> {
     pub(super) session: &'a Session,
     pub(super) workspace: &'a WorkspaceId,
+    pub(super) lifecycle: &'a Lifecycle,
     pub(super) layout: &'a Layout,
     pub(super) launcher: &'a Launcher<'a>,
     pub(super) images: &'a BaseImages,
@@ -45,7 +46,7 @@ struct Launched {
 impl VmUp<'_> {
     /// Brings one VM up.
     pub(super) fn run(&self, vm: &VmConfig) -> Result<(VmOutcome, Vec<Diagnostic>), Error> {
-        let lock = FileLock::acquire(&self.layout.vm_lock(&vm.name), LOCK_BOUND)?;
+        let lock = FileLock::acquire(&self.layout.vm_lock(&vm.name), lock_bound(self.lifecycle))?;
         let operation = Operation::begin(self.layout, &vm.name, OperationKind::Starting)?;
         failpoint::hit("up.locked");
         let launched = self.launch(vm)?;
@@ -125,7 +126,7 @@ impl VmUp<'_> {
                 Step::LeaveRunning => {
                     launched.status = block_on(self.launcher.backend.start_vm(&handle))?;
                     launched.console_before = 0;
-                    launched.notes.extend(drifted(known.as_ref(), &wanted));
+                    launched.notes.extend(drifted(known.as_ref(), &wanted, self.workspace));
                     let pid = launched.status.pid.unwrap_or_default();
                     self.sink.emit(Some(&vm.name), EventKind::VmAlreadyRunning { pid });
                 }
@@ -268,10 +269,12 @@ fn is_ours(layout: &Layout, vm: &VmConfig, known: Option<&VmSpec>) -> bool {
 }
 
 /// Points out that a running VM differs from its config.
-fn drifted(running: Option<&VmSpec>, wanted: &VmSpec) -> Option<Diagnostic> {
+fn drifted(running: Option<&VmSpec>, wanted: &VmSpec, workspace: &WorkspaceId) -> Option<Diagnostic> {
     (running != Some(wanted)).then(|| {
         let vm = &wanted.name;
         Diagnostic::warning(format!("VM `{vm}` runs with what castra.toml said when it was started"))
-            .with_hint(format!("`castra down {vm}` and `castra up {vm}` apply the changes"))
+            .with_hint(format!(
+                "`castra down {vm} --workspace {workspace}` and `castra up {vm}` apply the changes"
+            ))
     })
 }

@@ -11,5 +11,5 @@ mod registry;
 pub(crate) use prepare::legacy;
 pub use prepare::{forget, prepare, prune_legacy};
 pub use record::{Identity, Invocation, Origin, SCHEMA, WorkspaceRecord};
-pub use registry::{KnownWorkspace, find, known};
+pub use registry::{KnownWorkspace, known, of_id};
 pub(crate) use registry::{dangling, links_root};
