@@ -36,8 +36,9 @@ where
 pub(crate) fn record(vm: &VmName) -> impl Fn(HostError) -> Error + use<> {
     let vm = vm.clone();
     move |source| {
-        let mut hints = vec!["if its VM runs, `castra down` stops it all the same: do that first".to_owned()];
-        hints.extend(source.hints());
+        // One hint, in that order: a VM that runs is out of sight once its record was moved away.
+        let then = |hint| format!("if it runs, stop it first: `castra down` needs no record; then {hint}");
+        let hints = source.hints().into_iter().map(then).collect();
         let kind = source.kind();
         Error::Backend { vm: vm.clone(), action: "read its record", kind, hints, source: Box::new(source) }
     }

@@ -40,6 +40,8 @@ fn a_record_that_cannot_be_read_hides_no_vm() {
     let running = |vm: &str| (Value::from(vm), Value::from("running"));
     assert_eq!(states, [running("db"), running("web")]);
     assert_eq!(warned_of(&status), ["db", "x"]);
+    let hint = &status.outcome()["diagnostics"][0]["hint"];
+    assert!(hint.as_str().unwrap().starts_with("if it runs, stop it first"), "{hint}");
     assert_eq!(warned_of(&env.castra(["ports", "--json"]).succeeded()), ["db", "x"]);
     let doctor = env.castra(["doctor"]).failed(4);
     assert!(doctor.stdout.contains("/vms/x.json` is not a VM record"), "{doctor}");
