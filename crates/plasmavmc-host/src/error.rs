@@ -70,6 +70,9 @@ pub enum HostError {
         /// The file.
         path: PathBuf,
     },
+    /// The system gives no random bytes to make a key of.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
     /// A file does not hold what it should.
     #[error("`{}` is not {expected}: {reason}", path.display())]
     Malformed {
@@ -93,6 +96,7 @@ impl Explain for HostError {
             | Self::Spawn { .. }
             | Self::CommandFailed { .. }
             | Self::CommandWroteTooMuch { .. }
+            | Self::NoRandomness
             | Self::Malformed { .. } => ErrorKind::Io,
         }
     }

@@ -5,7 +5,7 @@
 //! program running; virtual machines are started elsewhere. One thread, no polling interval: the
 //! wait is a `poll` on both outputs and the process itself. Tests: below.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -20,6 +20,9 @@ use crate::HostError;
 
 /// `qemu-img`: makes, converts and checks disk images.
 pub const QEMU_IMG: Program = Program::new("qemu-img", "qemu-utils");
+
+/// OpenSSH's client.
+pub const SSH: Program = Program::new("ssh", "openssh-client");
 
 /// Most bytes of standard output that are kept; a program that writes more is stopped, because
 /// half an answer must not be parsed. The longest answer expected is some 100 KiB of JSON.
@@ -71,13 +74,25 @@ impl Program {
     /// # Errors
     /// [`HostError::MissingProgram`] where it is not installed.
     pub fn command(self) -> Result<Command, HostError> {
-        let path = self.find().ok_or_else(|| HostError::MissingProgram {
-            program: self.name.to_owned(),
-            package: self.package,
-        })?;
-        let mut command = Command::new(path);
+        let mut command = Command::new(self.installed()?);
         command.env("LC_ALL", "C");
         Ok(command)
+    }
+
+    /// Lets this process become the program: it takes over standard streams, terminal and exit code.
+    /// Comes back only where that fails.
+    pub fn take_over(self, args: &[OsString]) -> HostError {
+        let path = match self.installed() {
+            Ok(path) => path,
+            Err(missing) => return missing,
+        };
+        let source = Command::new(path).args(args).exec();
+        HostError::Spawn { program: self.name.to_owned(), source }
+    }
+
+    fn installed(self) -> Result<PathBuf, HostError> {
+        self.find()
+            .ok_or_else(|| HostError::MissingProgram { program: self.name.to_owned(), package: self.package })
     }
 }
 

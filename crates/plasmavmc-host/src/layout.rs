@@ -5,6 +5,7 @@
 //!   <vm>.pid  <vm>.qmp  <vm>.serial          pidfile, control socket, serial console socket
 //!   <vm>.agent  <vm>.qga                     the guest channel's socket, and qemu-guest-agent's
 //!   broker.sock                              where commands speak to the broker
+//!   ssh_config                               what `ssh` and its friends read to reach the guests
 //!   overlays/<vm>.qcow2                      what the guest writes to
 //!   images/<name>.qcow2  <name>.qcow2.sha512 cached base images
 //!   logs/<vm>.log  <vm>-serial.log  events.jsonl  host-broker.log  bootstrap/
@@ -235,6 +236,31 @@ impl Layout {
         self.metadata().join("keys")
     }
 
+    /// The workspace's SSH key: what its user gets into every guest with.
+    pub fn client_key(&self) -> PathBuf {
+        self.keys().join("id_ed25519")
+    }
+
+    /// The public half of the workspace's SSH key.
+    pub fn client_public_key(&self) -> PathBuf {
+        self.keys().join("id_ed25519.pub")
+    }
+
+    /// The host key of a VM's guest.
+    pub fn host_key(&self, vm: &VmName) -> PathBuf {
+        self.keys().join(format!("{vm}.host_ed25519"))
+    }
+
+    /// The public half of a guest's host key, as ssh looks it up.
+    pub fn known_hosts(&self, vm: &VmName) -> PathBuf {
+        self.keys().join(format!("{vm}.known_hosts"))
+    }
+
+    /// The generated configuration of ssh.
+    pub fn ssh_config(&self) -> PathBuf {
+        self.root.join("ssh_config")
+    }
+
     /// What the installed QEMU offers, asked once per binary.
     pub fn qemu_offer(&self) -> PathBuf {
         self.metadata().join("qemu.json")
@@ -297,6 +323,11 @@ mod tests {
             layout.broker_socket(),
             layout.broker_lock(),
             layout.broker_log(),
+            layout.client_key(),
+            layout.client_public_key(),
+            layout.host_key(&vm),
+            layout.known_hosts(&vm),
+            layout.ssh_config(),
         ]
         .to_vec();
         paths.extend(layout.run_files(&vm));

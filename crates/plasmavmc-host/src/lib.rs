@@ -1,7 +1,7 @@
 //! The host: the only crate that spawns processes or touches files.
 //!
 //! Owns: where a workspace keeps its files ([`Layout`]), writing them whole ([`publish`]), locks,
-//! processes with identity, images, overlays, seeds, ports, preflight and the accelerator proof.
+//! processes with identity, images, overlays, seeds, keys, ports, preflight and the accelerator proof.
 //! Never does: decide (that is the engine's), print (that is the terminal crate's).
 //! Every error names the path or the program. Tests: in each file, and `castra`'s end-to-end tests.
 
@@ -14,6 +14,7 @@ pub mod facts;
 pub mod failpoint;
 pub mod guest;
 pub mod image;
+pub mod keys;
 mod layout;
 mod lock;
 pub mod overlay;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use plasmavmc_host::exec::{self, Program};
+use plasmavmc_host::keys::KeyPair;
 use plasmavmc_host::seed::{InstanceId, Seed, SeedNetwork};
 use plasmavmc_types::MacAddr;
 
@@ -21,6 +22,7 @@ fn seed(user_data: Option<Vec<u8>>) -> Seed {
         instance_id: InstanceId::generate(),
         hostname: "web".to_owned(),
         ssh_keys: vec!["ssh-ed25519 AAAA me@host".parse().expect("a key")],
+        host_key: Some(KeyPair::generate().expect("a key")),
         user_data,
         network: SeedNetwork::Dhcp(vec![MacAddr::from_seed([1, 2, 3]), MacAddr::from_seed([4, 5, 6])]),
     }
@@ -44,7 +46,7 @@ fn a_guest_finds_the_volume_and_its_files_by_their_names() {
 
     let listing = run(Program::new("mdir", "mtools"), &["-b", "-i", path.to_str().unwrap(), "::"]);
     let listing = String::from_utf8(listing).unwrap();
-    assert_eq!(listing, "::/meta-data\n::/user-data\n::/network-config\n");
+    assert_eq!(listing, "::/meta-data\n::/user-data\n::/network-config\n::/dropbear-host-key\n");
     let meta_data = String::from_utf8(file(&path, "meta-data")).unwrap();
     assert!(meta_data.starts_with(&format!("instance-id: \"{}\"\n", seed.instance_id)), "{meta_data}");
     assert!(file(&path, "user-data").starts_with(b"#cloud-config\n{\n"));

@@ -20,6 +20,7 @@ use plasmavmc_types::{ErrorKind, Explain, PortForward, StopReason, VmName};
 use super::preflight::Blockers;
 use super::project::WorkspaceId;
 use super::ready::Stall;
+use super::ssh::FORWARD_HINT;
 use crate::config::ConfigError;
 
 /// A failed operation.
@@ -191,6 +192,24 @@ pub enum Error {
         /// The VM.
         vm: VmName,
     },
+    /// SSH was to be used, and nothing leads there.
+    #[error("VM `{vm}` forwards no host port to its port 22, so ssh cannot reach it")]
+    NoWayForSsh {
+        /// The VM.
+        vm: VmName,
+    },
+    /// A VM was started without a host key that is known here.
+    #[error("the host key of VM `{vm}` is not known: it was started without one")]
+    NoHostKey {
+        /// The VM.
+        vm: VmName,
+    },
+    /// A path that ssh's configuration cannot hold.
+    #[error("`{}` cannot be written in a configuration of ssh", path.display())]
+    PathForSsh {
+        /// The path.
+        path: PathBuf,
+    },
     /// A VM has to be named because there are several.
     #[error("there are {} VMs here, so one has to be named", known.len())]
     WhichVm {
@@ -282,13 +301,16 @@ impl Explain for Error {
             | Self::UnknownWorkspace { .. }
             | Self::WhichVm { .. }
             | Self::VmOfWhich { .. }
+            | Self::NoWayForSsh { .. }
             | Self::NoSshForward { .. } => ErrorKind::Usage,
             Self::ForeignOverlay { .. }
             | Self::PortHeld { .. }
             | Self::LiveVm { .. }
             | Self::ConsoleTaken { .. }
             | Self::Exists { .. }
+            | Self::NoHostKey { .. }
             | Self::NotRunning { .. } => ErrorKind::Conflict,
+            Self::PathForSsh { .. } => ErrorKind::Config,
             Self::NotReady { .. } | Self::WouldNotDie { .. } => ErrorKind::Timeout,
             Self::StoppedWhileStarting { .. } => ErrorKind::Launch,
             _ => ErrorKind::Internal,
@@ -313,11 +335,21 @@ impl Explain for Error {
             Self::PortHeld { .. } => {
                 vec!["give the forward another `host` port in castra.toml, or stop what holds it".to_owned()]
             }
-            Self::NoSshForward { .. } => vec![
-                "forward a port to it in castra.toml: `port_forwards = [{ host = 2222, guest = 22 }]`"
-                    .to_owned(),
-                "or wait for less: `castra up --wait running`".to_owned(),
+            Self::NoSshForward { .. } => {
+                vec![FORWARD_HINT.to_owned(), "or wait for less: `castra up --wait running`".to_owned()]
+            }
+            Self::NoWayForSsh { vm } => vec![
+                FORWARD_HINT.to_owned(),
+                format!(
+                    "without it: `castra exec {vm} -- <command>`, `castra shell {vm}`, `castra console {vm}`"
+                ),
             ],
+            Self::NoHostKey { vm } => {
+                vec![format!("`castra down {vm}` and `castra up {vm}` give it one")]
+            }
+            Self::PathForSsh { .. } => {
+                vec!["give the workspace another place: `state_dir` in castra.toml".to_owned()]
+            }
             Self::ForeignOverlay { .. } => vec![
                 "name another file as `overlay`, or move this one away".to_owned(),
                 "to keep what is in it, set `persistent = true`".to_owned(),

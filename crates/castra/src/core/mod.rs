@@ -27,6 +27,7 @@ pub mod recorder;
 pub mod schema;
 pub mod selection;
 pub mod session;
+pub mod ssh;
 pub mod status;
 pub mod up;
 pub mod workspace;

@@ -95,7 +95,7 @@ pub(crate) fn everywhere(
     Ok(wanted.into_iter().zip(vms).map(|(target, vms)| ObservedWorkspace { target, vms }).collect())
 }
 
-fn observe(target: &Target) -> Result<Vec<ObservedVm>, Error> {
+pub(crate) fn observe(target: &Target) -> Result<Vec<ObservedVm>, Error> {
     let backend = backend::observer(&target.layout);
     let known = block_on(backend.list_vms())?;
     Ok(fan_out(&known, |vm| ObservedVm::look(&*backend, vm)))

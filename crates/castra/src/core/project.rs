@@ -55,6 +55,11 @@ impl WorkspaceId {
         Self(format!("{}-{hash}", slug(name.as_str())))
     }
 
+    /// The project's name in a form that is safe anywhere: the id without its hash.
+    pub fn slug(&self) -> &str {
+        &self.0[..self.0.len() - HASH_LEN - 1]
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -163,6 +168,7 @@ mod tests {
         assert_ne!(id("/src/a", "web"), id("/src/b", "web"));
         // SHA-256 of `/src/a`, from `printf /src/a | sha256sum`.
         assert_eq!(id("/src/a", "Web App").as_str(), "web-app-3213ad7c2b80");
+        assert_eq!(id("/src/a", "Web App").slug(), "web-app");
     }
 
     #[test]

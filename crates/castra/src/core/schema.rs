@@ -18,6 +18,7 @@ use super::init::InitOutcome;
 use super::logs::{LogSource, LogsOutcome};
 use super::output::OperationOutput;
 use super::ports::PortsOutcome;
+use super::ssh::SshConfigOutcome;
 use super::status::StatusOutcome;
 use super::up::{PlanOutcome, UpOutcome};
 
@@ -46,6 +47,8 @@ pub enum Schema {
     Logs,
     /// `castra console`.
     Console,
+    /// `castra ssh-config`.
+    SshConfig,
     /// `castra clean`.
     Clean,
     /// `castra image list`.
@@ -64,7 +67,7 @@ pub enum Schema {
 
 impl Schema {
     /// Everything that has a schema.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Config,
         Self::Events,
         Self::Error,
@@ -76,6 +79,7 @@ impl Schema {
         Self::Ports,
         Self::Logs,
         Self::Console,
+        Self::SshConfig,
         Self::Clean,
         Self::ImageList,
         Self::ImagePull,
@@ -104,6 +108,7 @@ impl Schema {
             Self::Ports => "ports",
             Self::Logs => "logs",
             Self::Console => "console",
+            Self::SshConfig => "ssh-config",
             Self::Clean => "clean",
             Self::ImageList => "image-list",
             Self::ImagePull => "image-pull",
@@ -128,6 +133,7 @@ impl Schema {
             Self::Ports => "lines of `castra ports --json`",
             Self::Logs => "lines of `castra logs --json`",
             Self::Console => "lines of `castra console --json`",
+            Self::SshConfig => "lines of `castra ssh-config --json`",
             Self::Clean => "lines of `castra clean --json`",
             Self::ImageList => "lines of `castra image list --json`",
             Self::ImagePull => "lines of `castra image pull --json`",
@@ -159,6 +165,7 @@ impl Schema {
                 lines.keyed::<String>("console");
                 lines.outcome::<ConsoleOutcome>();
             }
+            Self::SshConfig => lines.outcome::<SshConfigOutcome>(),
             Self::Clean => lines.events_and::<CleanOutcome>(),
             Self::ImageList => lines.outcome::<ImageListOutcome>(),
             Self::ImagePull => lines.events_and::<ImagePullOutcome>(),

@@ -34,6 +34,7 @@ mod sectors;
 mod seed;
 mod selection;
 mod server;
+mod ssh;
 mod status;
 mod talk;
 mod up;

@@ -6,7 +6,8 @@
 //!
 //! Both boot from a virtio disk, by BIOS and by UEFI, and read a cloud-init NoCloud seed on a vfat
 //! volume labelled `CIDATA`. Of it the tiny guest takes `local-hostname` and `public-keys` from
-//! `meta-data`, and every list `ssh_authorized_keys` from `user-data`, all for root; and
+//! `meta-data`, and every list `ssh_authorized_keys` from `user-data`, all for root; its SSH server's host
+//! key from `dropbear-host-key`, as Castra's seeds have it; and
 //! `castra-powerdown: ignore` in `meta-data` makes it deaf to its power button, for tests of what
 //! happens then. On its serial console is a root shell, and lines beginning with `castra-guest:`
 //! tell what it did.

@@ -1,6 +1,7 @@
 //! The cloud-init seed of a VM: a small disk that tells the guest its name, keys and network.
 //!
-//! NoCloud: a FAT volume labelled `CIDATA` with `meta-data`, `user-data` and `network-config`, read
+//! NoCloud: a FAT volume labelled `CIDATA` with `meta-data`, `user-data`, `network-config` and, where there
+//! is something to say beside the user's own words, `vendor-data`; read
 //! by cloud-init, by Alpine's tiny-cloud and by the image `castra image build tiny` makes.
 //!
 //! Whose word holds: Castra's name and keys stand in `meta-data`, and a user's user-data is handed
@@ -21,9 +22,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::keys::KeyPair;
 use crate::{HostError, publish};
 
 mod reader;
+mod vendor;
 mod volume;
 
 pub use reader::{Ignored, SeedReader};
@@ -31,6 +34,10 @@ pub use reader::{Ignored, SeedReader};
 /// The most a user's user-data or network-config may hold. Clouds allow 16 to 64 KiB; a file on a
 /// disk has no such limit, but a seed is no way to hand over an archive.
 pub const MAX_FILE: ByteSize = ByteSize::mib(1);
+
+/// The file that holds the host key for Dropbear, which the tiny guest runs. cloud-init, which knows
+/// nothing of it, is told in its own words.
+const DROPBEAR_KEY: &str = "dropbear-host-key";
 
 /// What a guest is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub struct Seed {
     pub hostname: String,
     /// Who may log in: keys of the image's default user.
     pub ssh_keys: Vec<SshPublicKey>,
+    /// What the guest proves who it is with; none to let it make a key of its own.
+    pub host_key: Option<KeyPair>,
     /// The user's own user-data, handed over as it is; none for Castra's.
     pub user_data: Option<Vec<u8>>,
     /// How the guest finds its network.
@@ -157,11 +166,13 @@ impl Seed {
     /// # Errors
     /// [`SeedError::TooLarge`], [`SeedError::UserDataKind`], [`SeedError::Volume`].
     pub fn image(&self) -> Result<Vec<u8>, SeedError> {
-        let files = [
+        let mut files = vec![
             ("meta-data", self.meta_data().into_bytes()),
             ("user-data", self.user_data()?),
             ("network-config", self.network_config()),
         ];
+        files.extend(vendor::document(&self.vendor_parts()).map(|text| ("vendor-data", text)));
+        files.extend(self.host_key.as_ref().map(|key| (DROPBEAR_KEY, key.to_dropbear())));
         for (what, bytes) in &files {
             let size = ByteSize::bytes(bytes.len() as u64);
             if size > MAX_FILE {
@@ -202,9 +213,30 @@ impl Seed {
         text
     }
 
+    /// What Castra says beside a user's own user-data, which wins over it.
+    fn vendor_parts(&self) -> Vec<vendor::Part> {
+        let host_key = self.host_key.as_ref().filter(|_| self.user_data.is_some());
+        let parts = host_key.map(|key| {
+            let config = json!({ "ssh_keys": self.ssh_keys_of(key) });
+            vendor::Part { kind: "cloud-config", text: format!("#cloud-config\n{config:#}\n") }
+        });
+        parts.into_iter().collect()
+    }
+
+    /// A host key as cloud-init takes it.
+    fn ssh_keys_of(&self, key: &KeyPair) -> serde_json::Value {
+        json!({
+            "ed25519_private": key.to_openssh(&self.hostname),
+            "ed25519_public": format!("{} {}", key.public_line(), self.hostname),
+        })
+    }
+
     fn user_data(&self) -> Result<Vec<u8>, SeedError> {
         let Some(own) = &self.user_data else {
             let mut config = json!({ "hostname": self.hostname });
+            if let Some(key) = &self.host_key {
+                config["ssh_keys"] = self.ssh_keys_of(key);
+            }
             if !self.ssh_keys.is_empty() {
                 config["ssh_authorized_keys"] = self
                     .ssh_keys
@@ -320,6 +352,7 @@ mod tests {
             instance_id: InstanceId(Uuid::nil()),
             hostname: "web".to_owned(),
             ssh_keys: vec!["ssh-ed25519 AAAA \"me\"".parse().unwrap()],
+            host_key: None,
             user_data: None,
             network: SeedNetwork::Dhcp(vec![MacAddr::from_seed([1, 2, 3])]),
         }
@@ -359,6 +392,24 @@ mod tests {
             let seed = Seed { user_data: Some(own.into()), ..seed() };
             assert_eq!(seed.user_data().unwrap(), own.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_host_key_is_in_castras_word_or_beside_the_users() {
+        let key = KeyPair::generate().unwrap();
+        let secret = key.to_openssh("web");
+        let said = |text: &[u8]| {
+            let text = std::str::from_utf8(text).unwrap().strip_prefix("#cloud-config\n").unwrap().to_owned();
+            let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+            config["ssh_keys"]["ed25519_private"] == secret.as_str()
+                && config["ssh_keys"]["ed25519_public"] == format!("{} web", key.public_line())
+        };
+        let own = Seed { host_key: Some(key.clone()), ..seed() };
+        assert!(said(&own.user_data().unwrap()));
+        assert_eq!(vendor::document(&own.vendor_parts()), None);
+        let theirs = Seed { user_data: Some(b"#!/bin/sh\n".to_vec()), ..own };
+        assert_eq!(theirs.user_data().unwrap(), b"#!/bin/sh\n");
+        assert!(said(&vendor::document(&theirs.vendor_parts()).unwrap()));
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod logs;
 mod man;
 mod ports;
 mod schema;
+mod ssh;
+mod ssh_config;
 mod status;
 mod up;
 
@@ -29,6 +31,8 @@ pub(crate) enum Command {
     Down(down::DownArgs),
     Ports(ports::PortsArgs),
     Logs(logs::LogsArgs),
+    Ssh(ssh::SshArgs),
+    SshConfig(ssh_config::SshConfigArgs),
     Console(console::ConsoleArgs),
     Clean(clean::CleanArgs),
     Image(image::ImageArgs),
@@ -49,6 +53,8 @@ pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
         Command::Down(args) => down::run(args, face),
         Command::Ports(args) => ports::run(args, face),
         Command::Logs(args) => logs::run(args, face),
+        Command::Ssh(args) => ssh::run(args, face),
+        Command::SshConfig(args) => ssh_config::run(args, face),
         Command::Console(args) => console::run(args, face),
         Command::Clean(args) => clean::run(args, face),
         Command::Image(args) => image::run(args, face),

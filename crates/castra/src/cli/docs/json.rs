@@ -15,7 +15,7 @@ pub(super) fn page() -> String {
          | `outcome` | the answer | one, the last line of a command that did what it was asked to |\n\
          | `error` | the failure, with `kind`, `message`, `causes`, `hints`, and `faults` of a config or `failures` of single VMs | one, the last line of a command that failed |\n\n\
          `castra status --watch` prints an `outcome` whenever something changed. `castra schema`, `castra completions` and `castra man` \
-         print what they are asked for and no envelope.\n\n\
+         print what they are asked for and no envelope; `castra ssh` prints what the guest does.\n\n\
          ```sh\n\
          castra up --json | jq -c 'select(.event == \"VmReady\")'\n\
          castra status --json | jq -r '.outcome.workspaces[].vms[] | \"\\(.vm) \\(.state)\"'\n\

@@ -11,6 +11,7 @@ mod images;
 mod init;
 mod logs;
 mod ports;
+mod ssh;
 mod status;
 mod style;
 mod up;
@@ -23,6 +24,7 @@ pub(crate) use images::{images, pulled, removed, stored, verified};
 pub(crate) use init::init;
 pub(crate) use logs::{LogPrinter, Looks, logs};
 pub(crate) use ports::ports;
+pub(crate) use ssh::ssh_config;
 pub(crate) use status::{status, without_time};
 pub(crate) use up::{plan, up};
 

@@ -146,7 +146,7 @@ impl Console {
 }
 
 /// The VM asked for, or the only one there is.
-fn choose(target: &Target, asked: Option<&VmName>) -> Result<VmName, Error> {
+pub(crate) fn choose(target: &Target, asked: Option<&VmName>) -> Result<VmName, Error> {
     let mut known: Vec<VmName> =
         target.project.iter().flat_map(|project| &project.vms).map(|vm| vm.name.clone()).collect();
     let recorded = block_on(backend::observer(&target.layout).list_vms())?;

@@ -31,13 +31,14 @@ use self::vm::VmUp;
 use super::backend;
 use super::error::{Error, VmFailure};
 use super::fan_out::fan_out;
-use super::output::OperationOutput;
+use super::output::{Diagnostic, OperationOutput};
 use super::preflight;
 use super::project::WorkspaceId;
 use super::ready::Phase;
 use super::recorder::{Observer, Recorder};
-use super::selection::{ProjectSelection, project};
+use super::selection::{ProjectSelection, Target, project};
 use super::session::Session;
+use super::ssh;
 use super::status::Forward;
 use super::workspace;
 use crate::config::{Project, VmConfig};
@@ -246,6 +247,9 @@ pub fn up(
             }
             Err(error) => failures.push(VmFailure { vm: vm.name.clone(), error: Box::new(error) }),
         }
+    }
+    if let Err(error) = ssh::refresh(&Target::of_project(project.clone())) {
+        diagnostics.push(Diagnostic::warning(format!("ssh is not told of changed ports: {error}")));
     }
     Error::from_failures(failures)?;
     diagnostics.extend(records::forget_removed(&project, &layout, &*launcher.backend, &recorder)?);

@@ -1,4 +1,5 @@
-//! The cloud-init seed of a VM: what the config says, or a login for the user who runs Castra.
+//! The cloud-init seed of a VM: what the config says, the guest's host key, and a login for the user who
+//! runs Castra, by the workspace's key and by keys of their own.
 //!
 //! The guest's instance-id is its VM's id. cloud-init keeps what it did on the guest's disk, so a
 //! disposable guest is set up at every start and a persistent one once. Tests: `tests/it/seed.rs`.
@@ -8,26 +9,33 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use plasmavmc_host::seed::{Ignored, InstanceId, MAX_FILE, Seed, SeedError, SeedNetwork, SshPublicKey};
-use plasmavmc_host::{HostError, IoContext, Layout};
+use plasmavmc_host::{HostError, IoContext, Layout, keys};
 use plasmavmc_types::VmSpec;
 
 use crate::config::{Source, VmConfig};
 use crate::core::error::Error;
+use crate::core::project::WorkspaceId;
 use crate::core::session::Session;
+use crate::core::ssh;
 
 /// Writes the seed of the VM `spec` describes and tells where it is.
 pub(super) fn write(
     session: &Session,
+    workspace: &WorkspaceId,
     layout: &Layout,
     vm: &VmConfig,
     spec: &VmSpec,
 ) -> Result<PathBuf, Error> {
     let own_network = vm.cloud_init.network_config.as_ref().map(read).transpose()?;
     let macs = spec.networks.iter().map(|network| network.mac).collect();
+    let client = format!("{} {}", keys::client_key(layout)?.public_line(), keys::CLIENT_COMMENT);
+    let client = client.parse().map_err(|source| Error::Seed { vm: vm.name.clone(), source })?;
+    let host_key = keys::host_key(layout, &vm.name, &ssh::host_key_alias(workspace, &vm.name))?;
     let seed = Seed {
         instance_id: InstanceId::from_uuid(*spec.id.as_uuid()),
         hostname: vm.name.to_hostname(),
-        ssh_keys: own_keys(session),
+        ssh_keys: [vec![client], own_keys(session)].concat(),
+        host_key: Some(host_key),
         user_data: vm.cloud_init.user_data.as_ref().map(read).transpose()?,
         network: own_network.map_or(SeedNetwork::Dhcp(macs), SeedNetwork::Own),
     };

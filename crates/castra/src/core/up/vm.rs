@@ -143,7 +143,7 @@ impl VmUp<'_> {
                     self.overlay_event(vm, true);
                 }
                 Step::WriteSeed => {
-                    let path = seed::write(self.session, self.layout, vm, &wanted)?;
+                    let path = seed::write(self.session, self.workspace, self.layout, vm, &wanted)?;
                     failpoint::hit("up.seed-written");
                     self.sink.emit(Some(&vm.name), EventKind::SeedPrepared { path });
                 }

@@ -6,6 +6,7 @@
 #              public-keys: [KEY ...]      SSH keys of root
 #              castra-powerdown: ignore    the power button does nothing (for tests of `down`)
 #   user-data  ssh_authorized_keys: [KEY]  SSH keys of root, wherever in the document they stand
+#   dropbear-host-key                      the SSH server's host key, in its own format; made here without
 # Every step says so on the serial console in a line that begins with `castra-guest:`.
 
 export PATH=/bin HOME=/root TERM=linux PS1='\u@\h:\w# '
@@ -61,6 +62,9 @@ read_seed() {
 	for file in meta-data user-data; do
 		if [ -f /run/mnt/$file ]; then cp /run/mnt/$file $seed; fi
 	done
+	if [ -f /run/mnt/dropbear-host-key ]; then
+		(umask 077 && cp /run/mnt/dropbear-host-key /etc/dropbear/host_key)
+	fi
 	umount /run/mnt
 }
 
@@ -120,7 +124,9 @@ elif [ -n "$button" ]; then
 	{ dd bs=24 count=1 <&3 >/dev/null 2>&1 && poweroff; } &
 fi
 
-dropbearkey -t ed25519 -f /etc/dropbear/host_key >/dev/null 2>&1
+if [ ! -f /etc/dropbear/host_key ]; then
+	dropbearkey -t ed25519 -f /etc/dropbear/host_key >/dev/null 2>&1
+fi
 dropbear -F -E -s -r /etc/dropbear/host_key -p 22 3<&- 2>/run/dropbear.log &
 read -r uptime _ </proc/uptime
 say "ssh server started after $uptime s"

@@ -192,10 +192,16 @@ pub static PUBLISHED: &[Published] = &[
 
 /// The images `castra image build` makes from the host's own distribution.
 pub static BUILT: &[Built] = &[
-    Built { name: "tiny", target: "tiny", title: "kernel, busybox and an SSH server, built on this host" },
+    Built {
+        name: "tiny",
+        target: "tiny",
+        title: "kernel, busybox and an SSH server, built on this host",
+        default_user: "root",
+    },
     Built {
         name: "debian-built",
         target: "debian",
         title: "Debian with systemd, sshd and cloud-init, built on this host",
+        default_user: "debian",
     },
 ];

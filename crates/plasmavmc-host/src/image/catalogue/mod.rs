@@ -118,6 +118,8 @@ pub struct Built {
     pub target: &'static str,
     /// What it is, for people.
     pub title: &'static str,
+    /// The user that Castra's keys are for.
+    pub default_user: &'static str,
 }
 
 /// An image the catalogue knows.
@@ -130,6 +132,14 @@ pub enum Known {
 }
 
 impl Known {
+    /// The user that keys in its seed are for.
+    pub const fn default_user(self) -> &'static str {
+        match self {
+            Self::Published(image) => image.default_user,
+            Self::Built(image) => image.default_user,
+        }
+    }
+
     /// The name it has in the store.
     pub const fn name(self) -> &'static str {
         match self {
