@@ -21,9 +21,12 @@
 //!   metadata/bootstrap/<vm>.json             what the last bootstrap of this VM did
 //!   metadata/keys/                           the workspace's SSH keys, and each guest's host key
 //!   metadata/qemu.json                       what the installed QEMU offers
-//!   metadata/locks/<vm>.lock  <vm>.live  <vm>.console  workspace.lock
-//!   metadata/locks/broker.lock               held by the broker for as long as it lives
+//!   metadata/locks/<vm>.lock  <vm>.live  <vm>.console
+//!   metadata/locks/.workspace.lock           shared by those who bring VMs up, alone `clean`'s
+//!   metadata/locks/.broker.lock              held by the broker for as long as it lives
 //! ```
+//!
+//! Locks that are no VM's begin with a dot, as no VM's name does.
 //!
 //! Pure: joins paths, touches nothing. Tests: below.
 
@@ -271,9 +274,9 @@ impl Layout {
         self.metadata().join("locks")
     }
 
-    /// Held while a command changes the workspace as a whole.
+    /// Shared by every `up` until its VMs are defined; held alone by `clean`.
     pub fn workspace_lock(&self) -> PathBuf {
-        self.locks().join("workspace.lock")
+        self.locks().join(".workspace.lock")
     }
 
     /// Held by the command that changes a VM.
@@ -288,7 +291,7 @@ impl Layout {
 
     /// Held by the broker for as long as it lives.
     pub fn broker_lock(&self) -> PathBuf {
-        self.locks().join("broker.lock")
+        self.locks().join(".broker.lock")
     }
 
     /// Inherited by the VM's process and held for as long as it lives.
@@ -300,6 +303,16 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_of_a_vm_makes_its_lock_the_workspaces() {
+        let layout = Layout::new("/w");
+        for name in ["workspace", "broker"] {
+            let lock = layout.vm_lock(&name.parse().unwrap());
+            assert!(lock != layout.workspace_lock() && lock != layout.broker_lock(), "{name}");
+        }
+        assert!(".workspace".parse::<VmName>().is_err());
+    }
 
     #[test]
     fn no_two_names_of_a_vm_meet() {

@@ -1,4 +1,5 @@
-//! Advisory locks on files (`flock`): one writer per workspace, per VM, per download.
+//! Advisory locks on files (`flock`): one writer per VM and per download; a workspace is shared by
+//! those who bring its VMs up, and had alone by whoever clears it out.
 //!
 //! The kernel frees a lock when its last holder dies, however it dies, so no lock is ever stale.
 //! The file itself stays; an empty lock file means nothing. Tests: below.
@@ -12,7 +13,7 @@ use plasmavmc_types::{ErrorKind, Explain};
 
 use crate::{HostError, IoContext, publish};
 
-/// An exclusive lock on a file, freed when dropped.
+/// A lock on a file, freed when dropped. Exclusive, unless it was asked for as a shared one.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -41,6 +42,9 @@ pub enum LockError {
 /// Time between two looks at a lock that someone holds.
 const POLL: Duration = Duration::from_millis(10);
 
+/// How a file is locked: alone, or with others.
+type TryLock = fn(&File) -> Result<(), TryLockError>;
+
 impl FileLock {
     /// Takes the lock at once; none where someone else holds it. Makes the file and its directory
     /// where they are missing.
@@ -48,16 +52,7 @@ impl FileLock {
     /// # Errors
     /// [`LockError::Host`].
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, LockError> {
-        let host = |source| LockError::Host { source };
-        if let Some(dir) = path.parent() {
-            publish::private_dir(dir).map_err(host)?;
-        }
-        let file = open(path).context("open", path).map_err(host)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).context("lock", path).map_err(host),
-        }
+        Self::try_lock(path, File::try_lock)
     }
 
     /// Takes the lock, waiting at most `bound`.
@@ -65,9 +60,35 @@ impl FileLock {
     /// # Errors
     /// [`LockError::Busy`] after the bound; [`LockError::Host`].
     pub fn acquire(path: &Path, bound: Duration) -> Result<Self, LockError> {
+        Self::wait(path, bound, File::try_lock)
+    }
+
+    /// Takes the lock together with whoever else asks so, waiting at most `bound` for the one who
+    /// has it alone.
+    ///
+    /// # Errors
+    /// [`LockError::Busy`] after the bound; [`LockError::Host`].
+    pub fn acquire_shared(path: &Path, bound: Duration) -> Result<Self, LockError> {
+        Self::wait(path, bound, File::try_lock_shared)
+    }
+
+    fn try_lock(path: &Path, lock: TryLock) -> Result<Option<Self>, LockError> {
+        let host = |source| LockError::Host { source };
+        if let Some(dir) = path.parent() {
+            publish::private_dir(dir).map_err(host)?;
+        }
+        let file = open(path).context("open", path).map_err(host)?;
+        match lock(&file) {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).context("lock", path).map_err(host),
+        }
+    }
+
+    fn wait(path: &Path, bound: Duration, lock: TryLock) -> Result<Self, LockError> {
         let start = Instant::now();
         loop {
-            if let Some(lock) = Self::try_acquire(path)? {
+            if let Some(lock) = Self::try_lock(path, lock)? {
                 return Ok(lock);
             }
             if start.elapsed() >= bound {
@@ -120,5 +141,19 @@ mod tests {
         assert!(matches!(error, LockError::Busy { .. }));
         drop(first);
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn those_who_share_keep_out_only_who_wants_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locks/web.lock");
+        let soon = Duration::from_millis(20);
+        let one = FileLock::acquire_shared(&path, soon).unwrap();
+        let two = FileLock::acquire_shared(&path, soon).unwrap();
+        drop(one);
+        assert!(FileLock::try_acquire(&path).unwrap().is_none(), "one of two still holds it");
+        drop(two);
+        let _alone = FileLock::try_acquire(&path).unwrap().expect("nobody holds it");
+        assert!(matches!(FileLock::acquire_shared(&path, soon), Err(LockError::Busy { .. })));
     }
 }

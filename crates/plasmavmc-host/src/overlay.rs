@@ -153,8 +153,7 @@ pub fn verify(path: &Path, base: &BaseImage) -> Result<ByteSize, OverlayError> {
         .context("read", path)
         .map_err(host)?
         .map_err(|source| OverlayError::NotAnOverlay { path: path.to_owned(), source })?;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let found = header.backing.map(|backing| dir.join(backing.name));
+    let found = header.backing.map(|backing| found_at(path, &backing.name));
     let expected = &base.file().path;
     if !found.as_deref().is_some_and(|found| same_file(found, expected)) {
         return Err(OverlayError::OtherBase { path: path.to_owned(), found, expected: expected.clone() });
@@ -162,7 +161,38 @@ pub fn verify(path: &Path, base: &BaseImage) -> Result<ByteSize, OverlayError> {
     Ok(header.virtual_size)
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
+/// What a file is that lies where an overlay could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// An overlay on that file, by its own word.
+    Over(PathBuf),
+    /// A disk that needs no other file.
+    Alone,
+    /// Nothing a guest ever wrote to.
+    NoDisk,
+}
+
+/// Reads the header of the file at `path`, whoever uses it.
+///
+/// # Errors
+/// [`HostError::Io`] where it cannot be read.
+pub fn content(path: &Path) -> Result<Content, HostError> {
+    let file = File::open(path).context("open", path)?;
+    Ok(match read_header(&file).context("read", path)? {
+        Ok(header) => {
+            header.backing.map_or(Content::Alone, |backing| Content::Over(found_at(path, &backing.name)))
+        }
+        Err(_) => Content::NoDisk,
+    })
+}
+
+/// What the name of a backing file in the header of the overlay at `path` means.
+fn found_at(path: &Path, backing: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new(".")).join(backing)
+}
+
+/// Whether two paths lead to one file.
+pub fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

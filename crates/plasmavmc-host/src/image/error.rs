@@ -100,6 +100,16 @@ pub enum ImageError {
         /// The digest it had.
         sha512: Sha512,
     },
+    /// An overlay was made on bytes that neither the workspace nor the store has any more.
+    #[error("`{}` is not the image any more that an overlay was made on, and the store has those bytes no longer", path.display())]
+    BaseLost {
+        /// The image.
+        name: ImageName,
+        /// The workspace's file.
+        path: PathBuf,
+        /// The digest the overlay needs.
+        sha512: Sha512,
+    },
     /// A file is no disk image, or a damaged one.
     #[error("`{subject}` cannot be a base image")]
     Unfit {
@@ -198,6 +208,12 @@ impl Explain for ImageError {
             Self::Damaged { name, .. } => {
                 vec![format!("remove it with `castra image rm {name}` and build or import it again")]
             }
+            Self::BaseLost { path, sha512, .. } => vec![
+                format!(
+                    "put an image with SHA-512 {sha512} there: other bytes would destroy the guest's disk"
+                ),
+                format!("or give the disks on it up: remove their overlays, and `rm {}`", path.display()),
+            ],
             Self::Unfit { subject, .. } | Self::Overlay { subject } if subject.contains("://") => {
                 vec![LIST.to_owned()]
             }

@@ -34,5 +34,5 @@ pub use name::{ImageName, ImageNameError};
 pub use progress::ImageProgress;
 pub use resolve::{Expected, Freshness, Place, Resolved, Wanted, Web, resolve};
 pub use store::{
-    BaseInUse, Check, How, Listed, Materialised, Origin, Removed, Store, StoredImage, Unfinished,
+    BaseInUse, Cached, Check, How, Listed, Materialised, Origin, Removed, Store, StoredImage, Unfinished,
 };

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use plasmavmc_host::image::{Arch, BaseInUse, How, Materialised, StoredImage};
+use plasmavmc_host::image::{Arch, BaseInUse, Cached, How, ImageError, Materialised, StoredImage};
 
 use crate::lab::{Lab, files, image, publisher, sha512, wanted};
 use crate::server::Server;
@@ -121,6 +121,53 @@ fn an_overlay_keeps_the_bytes_it_was_made_on() {
     let replaced = old.lab.store.materialise(&stored, &old.images, BaseInUse::No).unwrap();
     assert!(cheap(replaced.how));
     assert_eq!(fs::read(&there.path).unwrap(), *newer);
+}
+
+#[test]
+fn an_overlay_gets_no_other_bytes_where_those_it_was_made_on_are_damaged() {
+    let old = Project::new();
+    let there = old.materialise(BaseInUse::No);
+    let good = fs::read(&there.path).unwrap();
+    let newer = image(200_000, 2);
+    let served = newer.clone();
+    let server = Server::start(move |seen| Some(publisher(seen, &served)));
+    let policy = crate::lab::policy(&server.base());
+    let stored = old.lab.store.ensure(&wanted("alpine").latest(), &policy, &mut |_| {}).unwrap();
+    overwrite(&there.path, b"damaged");
+    let restored = old.lab.store.materialise(&stored, &old.images, BaseInUse::Yes).unwrap();
+    assert_eq!(restored.sha512, old.stored.sha512);
+    assert_eq!(fs::read(&there.path).unwrap(), good, "the store had the bytes still");
+
+    overwrite(&there.path, b"damaged");
+    fs::remove_file(&old.stored.path).unwrap();
+    let error = old.lab.store.materialise(&stored, &old.images, BaseInUse::Yes).unwrap_err();
+    assert!(matches!(error, ImageError::BaseLost { .. }), "{error:?}");
+    assert_eq!(fs::read(&there.path).unwrap(), b"damaged");
+}
+
+#[test]
+fn bytes_an_overlay_lies_on_stay_where_their_sidecar_is_lost() {
+    let project = Project::new();
+    let there = project.materialise(BaseInUse::No);
+    overwrite(&there.path, &image(200_000, 3));
+    fs::remove_file(project.images.join("alpine-minimal.qcow2.sha512")).unwrap();
+    assert_eq!(project.materialise(BaseInUse::Yes).how, How::Kept);
+    assert_eq!(fs::read(&there.path).unwrap(), *image(200_000, 3));
+}
+
+#[test]
+fn a_workspaces_own_file_is_found_by_any_of_its_names_and_believed_while_it_is_intact() {
+    let project = Project::new();
+    let find = |name: &str| Cached::find(&name.parse().unwrap(), project.stored.arch, &project.images);
+    assert_eq!(find("alpine"), None);
+    let there = project.materialise(BaseInUse::No);
+    let cached = Cached { path: there.path.clone(), sha512: there.sha512 };
+    assert_eq!((find("alpine"), find("alpine-3.23")), (Some(cached.clone()), Some(cached.clone())));
+    assert!(cached.is_intact().unwrap());
+    overwrite(&there.path, b"damaged");
+    assert!(!cached.is_intact().unwrap());
+    fs::remove_file(&there.path).unwrap();
+    assert_eq!(find("alpine"), None);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //!   same bytes, unchanged ──────────────────────────► Present   nothing is written
 //!   other bytes, intact, an overlay needs them ─────► Kept      nothing is written
+//!   other bytes, damaged, an overlay needs them ────► restored from the store, or refused
 //!   anything else ── reflink, or hard link, or copy ► replaced, whole, by rename
 //! ```
 //! A hard link costs no bytes, a reflink protects the store from a workspace that writes to its
@@ -10,7 +11,7 @@
 //! last and is what `sha512sum -c` reads. Tests: `crates/plasmavmc-host/tests/image/workspace.rs`.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ use tempfile::NamedTempFile;
 use super::super::digest::Sha512;
 use super::super::download::ensure_space;
 use super::super::error::ImageError;
+use super::cached::{noted_digest, sidecar, sidecar_text};
 use super::import::hash_file;
 use super::record::mtime_ns;
 use super::{Store, StoredImage};
@@ -69,7 +71,8 @@ impl Store {
     /// truncated or altered is replaced.
     ///
     /// # Errors
-    /// [`ImageError::Host`]; the workspace's file is then as it was.
+    /// [`ImageError::BaseLost`] where an overlay needs bytes that are nowhere any more;
+    /// [`ImageError::Host`]. The workspace's file is then as it was.
     pub fn materialise(
         &self,
         image: &StoredImage,
@@ -85,16 +88,31 @@ impl Store {
         if same_file && noted == Some(image.sha512) {
             return done(How::Present, image.sha512);
         }
-        if let (BaseInUse::Yes, Some(noted), Some(_)) = (in_use, noted, &there)
-            && noted != image.sha512
-            && hash_file(&path)?.0.sha512 == noted
-        {
-            return done(How::Kept, noted);
+        if in_use == BaseInUse::Yes && noted != Some(image.sha512) {
+            let found =
+                there.as_ref().map(|_| hash_file(&path)).transpose()?.map(|(hashed, _)| hashed.sha512);
+            match (noted, found) {
+                // Without a sidecar nobody knows better than the file itself.
+                (None, Some(found)) if found != image.sha512 => return done(How::Kept, found),
+                (Some(noted), Some(found)) if found == noted => return done(How::Kept, noted),
+                (Some(noted), _) => return self.restore(noted, image, &path),
+                (None, _) => {}
+            }
         }
         publish::private_dir(dir)?;
         let how = if same_file { How::Present } else { place(&image.path, &object, &path)? };
         publish::write(&sidecar(&path), sidecar_text(image.sha512, &path).as_bytes())?;
         done(how, image.sha512)
+    }
+
+    /// Puts the bytes an overlay was made on back at `path`, from an earlier image of the store.
+    fn restore(&self, noted: Sha512, image: &StoredImage, path: &Path) -> Result<Materialised, ImageError> {
+        let lost = || ImageError::BaseLost { name: image.name.clone(), path: path.to_owned(), sha512: noted };
+        let record = self.record(noted).filter(|record| self.trusts(record)).ok_or_else(lost)?;
+        let object = self.object(record.sha512);
+        let found = fs::symlink_metadata(&object).context("open", &object)?;
+        let how = place(&object, &found, path)?;
+        Ok(Materialised { path: path.to_owned(), sha512: noted, how })
     }
 }
 
@@ -102,27 +120,6 @@ impl Store {
 /// file gets here gives it the size and time of the store's.
 fn alike(there: &Metadata, object: &Metadata) -> bool {
     there.is_file() && there.len() == object.len() && mtime_ns(there) == mtime_ns(object)
-}
-
-/// The sidecar of an image file.
-fn sidecar(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".sha512");
-    name.into()
-}
-
-fn sidecar_text(sha512: Sha512, path: &Path) -> String {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    format!("{sha512}  {name}\n")
-}
-
-/// The digest the sidecar of the image at `path` gives.
-fn noted_digest(path: &Path) -> Option<Sha512> {
-    let mut text = String::new();
-    // A digest, two spaces and a file name: anything longer is not ours.
-    File::open(sidecar(path)).ok()?.take(4096).read_to_string(&mut text).ok()?;
-    let (hex, _) = text.split_once("  ")?;
-    hex.parse().ok().filter(|sha512| sidecar_text(*sha512, path) == text)
 }
 
 /// Puts the store's file at `path`, replacing what is there, in the cheapest way the file systems

@@ -15,6 +15,7 @@
 //! they were when the bytes were compared; if either differs, the bytes are compared again.
 //! Reading ([`Store::find`], [`Store::list`]) never writes. Tests: `crates/plasmavmc-host/tests/image`.
 
+mod cached;
 mod fetch;
 mod fit;
 mod import;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 use plasmavmc_types::{DiskFormat, Timestamp};
 
+pub use cached::Cached;
 pub use materialise::{BaseInUse, How, Materialised};
 pub use record::Origin;
 pub use remove::Removed;
