@@ -227,7 +227,7 @@ pub enum EventKind {
         /// Disk space it takes.
         size_bytes: u64,
     },
-    /// `clean` removed something, or would.
+    /// `clean` removed something, or would. Kept in `logs/events.jsonl` only where that file stays.
     CleanupProgress {
         /// What.
         path: PathBuf,

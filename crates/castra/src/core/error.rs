@@ -10,7 +10,7 @@ use plasmavmc_engine::Refusal;
 use plasmavmc_host::accelerator::NotUsable;
 use plasmavmc_host::base::BaseImageError;
 use plasmavmc_host::guest::BuildError;
-use plasmavmc_host::image::{ImageError, LockfileError, MirrorError};
+use plasmavmc_host::image::{ImageError, ImageName, LockfileError, MirrorError};
 use plasmavmc_host::overlay::OverlayError;
 use plasmavmc_host::qemu::QemuError;
 use plasmavmc_host::seed::SeedError;
@@ -70,6 +70,39 @@ pub enum Error {
         vm: VmName,
         /// The file.
         path: PathBuf,
+    },
+    /// A disk that was to be kept is where a disposable overlay should be.
+    #[error("starting VM `{vm}` would delete `{}`, which was made to be kept", path.display())]
+    PersistentDisk {
+        /// The VM.
+        vm: VmName,
+        /// Its disk.
+        path: PathBuf,
+    },
+    /// Another project has the workspace.
+    #[error("workspace `{}` is that of the project at `{}`", root.display(), config.display())]
+    ForeignWorkspace {
+        /// The workspace.
+        root: PathBuf,
+        /// The other project's config.
+        config: PathBuf,
+    },
+    /// Another command is bringing VMs up, or clearing the workspace out.
+    #[error("another command is changing workspace `{workspace}`")]
+    WorkspaceBusy {
+        /// The workspace.
+        workspace: String,
+        /// How long it was waited for.
+        #[source]
+        source: LockError,
+    },
+    /// Two names lead to one file of a workspace, with different bytes.
+    #[error("`{one}` and `{other}` are one image, and castra.lock gives each other bytes")]
+    ImagesDiffer {
+        /// The one name.
+        one: ImageName,
+        /// The other.
+        other: ImageName,
     },
     /// A seed cannot be made.
     #[error("the cloud-init seed of VM `{vm}` cannot be made")]
@@ -247,6 +280,14 @@ fn names(failures: &[VmFailure]) -> String {
 }
 
 impl Error {
+    /// Why the lock of the workspace called `workspace` could not be taken.
+    pub(crate) fn busy(workspace: &str, error: LockError) -> Self {
+        match error {
+            LockError::Busy { .. } => Self::WorkspaceBusy { workspace: workspace.to_owned(), source: error },
+            LockError::Host { .. } => error.into(),
+        }
+    }
+
     /// Nothing where there are no failures; the failure itself where there is one; else all.
     ///
     /// # Errors
@@ -282,6 +323,7 @@ impl Error {
             Self::BaseImage(error) => error,
             Self::Overlay(error) => error,
             Self::Seed { source, .. } => source,
+            Self::WorkspaceBusy { source, .. } => source,
             Self::Qemu(error) => error,
             Self::Accelerator { source, .. } => source,
             Self::Preflight(error) => error,
@@ -304,6 +346,8 @@ impl Explain for Error {
             | Self::NoWayForSsh { .. }
             | Self::NoSshForward { .. } => ErrorKind::Usage,
             Self::ForeignOverlay { .. }
+            | Self::PersistentDisk { .. }
+            | Self::ForeignWorkspace { .. }
             | Self::PortHeld { .. }
             | Self::LiveVm { .. }
             | Self::ConsoleTaken { .. }
@@ -311,6 +355,7 @@ impl Explain for Error {
             | Self::NoHostKey { .. }
             | Self::NotRunning { .. } => ErrorKind::Conflict,
             Self::PathForSsh { .. } => ErrorKind::Config,
+            Self::ImagesDiffer { .. } => ErrorKind::Image,
             Self::NotReady { .. } | Self::WouldNotDie { .. } => ErrorKind::Timeout,
             Self::StoppedWhileStarting { .. } => ErrorKind::Launch,
             _ => ErrorKind::Internal,
@@ -350,10 +395,6 @@ impl Explain for Error {
             Self::PathForSsh { .. } => {
                 vec!["give the workspace another place: `state_dir` in castra.toml".to_owned()]
             }
-            Self::ForeignOverlay { .. } => vec![
-                "name another file as `overlay`, or move this one away".to_owned(),
-                "to keep what is in it, set `persistent = true`".to_owned(),
-            ],
             Self::NotReady { vm, stall, console, .. } => not_ready_hints(vm, *stall, console),
             Self::StoppedWhileStarting { vm, console, .. } => stopped_hints(vm, console),
             Self::WouldNotDie { vm, pid } => {
@@ -376,6 +417,30 @@ impl Explain for Error {
             Self::NotRunning { vm } => {
                 vec![format!("start it with `castra up`; `castra logs {vm}` shows its last run")]
             }
+            other => other.possession_hints(),
+        }
+    }
+}
+
+impl Error {
+    /// Hints for errors about what belongs to somebody: a disk, a workspace, an image's bytes.
+    fn possession_hints(&self) -> Vec<String> {
+        match self {
+            Self::ForeignOverlay { .. } => vec![
+                "name another file as `overlay`, or move this one away".to_owned(),
+                "to keep what is in it, set `persistent = true`".to_owned(),
+            ],
+            Self::PersistentDisk { path, .. } => vec![
+                "to keep it, set `persistent = true` in castra.toml".to_owned(),
+                format!("to lose it for good: `rm {}`", path.display()),
+            ],
+            Self::ForeignWorkspace { .. } => {
+                vec!["give one of both another `state_dir`, or another `name` under [project]".to_owned()]
+            }
+            Self::ImagesDiffer { one, .. } => vec![
+                format!("write `base_image = \"{one}\"` in both places"),
+                format!("or give both the bytes of today: `castra image pull {one}`"),
+            ],
             _ => Vec::new(),
         }
     }

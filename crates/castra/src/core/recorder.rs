@@ -43,6 +43,12 @@ impl<'a> Recorder<'a> {
         Self { stream: Arc::new(Stream { last_seq: Mutex::new(0), observer }), log: None }
     }
 
+    /// A recorder of the same stream that keeps nothing.
+    #[must_use]
+    pub fn forwarding_too(&self) -> Self {
+        Self { stream: Arc::clone(&self.stream), log: None }
+    }
+
     /// A recorder of the same stream that keeps the events of the workspace at `layout`.
     #[must_use]
     pub fn keeping(&self, layout: &Layout) -> Self {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use plasmavmc_host::{FileLock, Layout};
 
-use crate::env::{TestEnv, assert_answer};
+use crate::env::{TestEnv, assert_answer, wait};
 
 /// A project whose workspace holds one of everything.
 fn env() -> (TestEnv, Layout) {
@@ -87,6 +87,7 @@ fn clean_removes_what_commands_left_and_nothing_else() {
         [
             "images/.castra-tmp-new",
             "images/by-hand.qcow2",
+            "metadata/locks/.workspace.lock",
             "metadata/locks/devbox.live",
             "metadata/locks/devbox.lock",
             "metadata/workspace.json",
@@ -155,6 +156,8 @@ fn force_spares_all_that_belongs_to_a_live_vm() {
     for name in ["logs/gone.log", "overlays/gone.qcow2", "broker.pid"] {
         assert!(!left.contains(&name.to_owned()), "{name} is still there");
     }
+    let log = fs::read_to_string(layout.events_log()).unwrap();
+    assert_eq!(log.matches("CleanupProgress").count(), outcome["items"].as_array().unwrap().len(), "{log}");
 }
 
 #[test]
@@ -163,6 +166,37 @@ fn a_vm_another_command_works_on_counts_as_live() {
     let _busy = FileLock::try_acquire(&layout.vm_lock(&"devbox".parse().unwrap())).unwrap().unwrap();
     env.castra(["clean"]).failed(6);
     assert!(layout.root().join("overlays/devbox.qcow2").exists());
+}
+
+#[test]
+fn a_vm_that_is_about_to_be_made_counts_as_live() {
+    let (env, layout) = env();
+    let _busy = FileLock::try_acquire(&layout.vm_lock(&"newcomer".parse().unwrap())).unwrap().unwrap();
+    let before = files(layout.root());
+    assert!(env.castra(["clean"]).failed(6).stderr.contains("VM `newcomer`"));
+    let _up = FileLock::acquire_shared(&layout.workspace_lock(), Duration::ZERO).unwrap();
+    assert_answer!(env, env.castra(["clean"]), @r"
+    exit code 6
+    --- stderr
+    error: another command is changing workspace `shop-<hash>`
+      caused by: another command has held `$TEST/home/.castra/projects/shop-<hash>/metadata/locks/.workspace.lock` for over 10 s
+
+    hint: see who holds it with `fuser -v $TEST/home/.castra/projects/shop-<hash>/metadata/locks/.workspace.lock`, or try again
+    ");
+    assert!(before.iter().all(|name| layout.root().join(name).exists()), "something was removed");
+}
+
+#[test]
+fn cleaning_waits_for_who_is_filling_the_workspace() {
+    let (env, layout) = env();
+    let up = FileLock::acquire_shared(&layout.workspace_lock(), Duration::ZERO).unwrap();
+    let clean = env.command(["clean"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(layout.root().join("images/alpine.qcow2").exists(), "it did not wait");
+    env.castra(["clean", "--dry-run"]).succeeded();
+    drop(up);
+    wait(clean, Duration::from_secs(20)).succeeded();
+    assert!(!layout.root().join("images/alpine.qcow2").exists());
 }
 
 #[test]

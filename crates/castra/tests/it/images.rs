@@ -16,24 +16,24 @@ use crate::guests::BOUND;
 use crate::server::Server;
 
 /// The row of an image in `image list`.
-fn listed(env: &TestEnv, name: &str) -> Value {
+pub(crate) fn listed(env: &TestEnv, name: &str) -> Value {
     let outcome = env.castra(["image", "list", "--json"]).succeeded().outcome();
     outcome["images"].as_array().unwrap().iter().find(|row| row["name"] == name).cloned().unwrap_or_default()
 }
 
 /// A raw disk: empty but for the signature a boot sector ends with.
-fn disk(byte: u8) -> Vec<u8> {
+pub(crate) fn disk(byte: u8) -> Vec<u8> {
     let mut disk = vec![byte; 8192];
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     disk
 }
 
-fn sha512(bytes: &[u8]) -> String {
+pub(crate) fn sha512(bytes: &[u8]) -> String {
     Sha512::from_bytes(sha2::Sha512::digest(bytes).into()).to_string()
 }
 
 /// A server that has the catalogue's Alpine image, with our own bytes in it.
-fn publisher(bytes: &[u8], digest: &str) -> Server {
+pub(crate) fn publisher(bytes: &[u8], digest: &str) -> Server {
     let Some(Known::Published(alpine)) = catalogue::find("alpine") else { panic!("the default image") };
     let url = alpine.source(Arch::host().unwrap()).unwrap().url;
     let file = url.rsplit('/').next().unwrap().to_owned();
@@ -42,19 +42,19 @@ fn publisher(bytes: &[u8], digest: &str) -> Server {
 }
 
 /// Runs a command that asks `server` instead of the publishers.
-fn at(env: &TestEnv, server: &Server, args: &[&str]) -> Answer {
+pub(crate) fn at(env: &TestEnv, server: &Server, args: &[&str]) -> Answer {
     let mut command = env.command(args);
     wait(command.env("CASTRA_IMAGE_MIRROR", server.url()).spawn().unwrap(), BOUND)
 }
 
 /// A project with one VM on the image `base`.
-fn project(env: &TestEnv, base: &str) {
+pub(crate) fn project(env: &TestEnv, base: &str) {
     let vm = format!("[[vms]]\nname = \"web\"\nbase_image = \"{base}\"\nmemory = \"64 MiB\"\n");
     env.write("castra.toml", format!("version = 1\n[project]\nname = \"shop\"\n{vm}"));
 }
 
 /// Its lock file.
-fn lock(env: &TestEnv) -> PathBuf {
+pub(crate) fn lock(env: &TestEnv) -> PathBuf {
     env.project().join("castra.lock")
 }
 
@@ -66,6 +66,8 @@ fn an_image_of_ones_own_runs_a_vm_and_outlives_its_removal_from_the_store() {
     let stored = env.castra(import).succeeded().outcome();
     assert_eq!(stored["sha512"], sha512(&fs::read(&image).unwrap()));
     project(&env, "mine");
+    let config = fs::read_to_string(env.project().join("castra.toml")).unwrap();
+    env.write("castra.toml", config + "persistent = true\n");
     env.up();
     assert!(!lock(&env).exists(), "nobody else could download it");
     assert_eq!(listed(&env, "mine")["used_by"][0]["project"], "shop");
@@ -73,7 +75,20 @@ fn an_image_of_ones_own_runs_a_vm_and_outlives_its_removal_from_the_store() {
     env.castra(["image", "rm", "mine"]).succeeded();
     assert_eq!(listed(&env, "mine"), Value::Null);
     assert_eq!(env.row("web")["state"], "running");
-    assert_eq!(fs::read(env.layout().images().join("mine.qcow2")).unwrap(), fs::read(&image).unwrap());
+    let own = env.layout().images().join("mine.qcow2");
+    assert_eq!(fs::read(&own).unwrap(), fs::read(&image).unwrap());
+    env.run(&["down", "--now"]).succeeded();
+    let plan = env.castra(["up", "--plan", "--json"]).succeeded().outcome();
+    assert!(!plan.to_string().contains("fetch_image"), "{plan}");
+    env.up();
+    assert_eq!(env.row("web")["state"], "running");
+    env.run(&["down", "--now"]).succeeded();
+
+    // Bytes that are not those of the sidecar are no image of anybody's.
+    fs::remove_file(&own).unwrap();
+    fs::write(&own, disk(7)).unwrap();
+    env.run(&["up", "--wait", "none"]).failed(5);
+    assert!(env.overlay().exists());
 }
 
 #[test]

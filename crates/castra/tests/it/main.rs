@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a set-up that fails is a test that fails")]
 
+mod bases;
 mod clean;
 mod clean_vms;
 mod completions;
@@ -20,6 +21,7 @@ mod hostile;
 mod images;
 mod init;
 mod json;
+mod kept;
 mod logs;
 mod moved;
 mod overlays;

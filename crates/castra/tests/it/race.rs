@@ -1,11 +1,13 @@
 //! Commands at the same time: one VM whoever starts it, one end whoever ends it, one owner of a port.
 
 use std::fs;
+use std::time::Duration;
 
 use castra_testkit::free_port;
+use plasmavmc_host::FileLock;
 
 use crate::env::{Answer, TestEnv, eventually};
-use crate::guests::{assert_files_are_whole, finish, shop, vm, web};
+use crate::guests::{assert_files_are_whole, finish, prove_accelerators, shop, vm, web};
 
 const UP: [&str; 4] = ["up", "--wait", "none", "--json"];
 
@@ -47,6 +49,64 @@ fn up_against_down_ends_clean_and_the_next_command_works() {
     env.only_qemu();
     env.down();
     assert_eq!(env.qemus(), []);
+}
+
+/// A world whose VM `web` lies on an image of the store.
+fn web_on_a_named_image() -> TestEnv {
+    let env = TestEnv::new();
+    let image = castra_testkit::tiny_image();
+    env.castra(["image", "import", image.to_str().unwrap(), "--name", "mine"]).succeeded();
+    let config = vm("web", "").replace(image.to_str().unwrap(), "mine");
+    env.write("castra.toml", format!("[project]\nname = \"shop\"\n{config}"));
+    env
+}
+
+#[test]
+fn what_an_up_has_fetched_is_not_cleaned_away_before_it_is_used() {
+    // Nothing proved the accelerators here, so the image lies unused for the second that takes.
+    let env = web_on_a_named_image();
+    let image = env.layout().images().join("mine.qcow2.sha512");
+    let up = env.spawn(&UP);
+    eventually("the image", || image.exists());
+    env.run(&["clean"]).failed(6);
+    finish([up]).remove(0).succeeded();
+    env.only_qemu();
+}
+
+#[test]
+fn up_against_clean_ends_with_a_vm_that_lacks_nothing() {
+    let env = web_on_a_named_image();
+    prove_accelerators(&env);
+    for round in 0..4 {
+        let mut answers = finish([env.spawn(&UP), env.spawn(&["clean", "--json"])]);
+        let clean = answers.pop().unwrap();
+        assert!(matches!(clean.code, Some(0 | 6)), "round {round}: {clean}");
+        answers.remove(0).succeeded();
+        env.only_qemu();
+        let (layout, web) = (env.layout(), "web".parse().unwrap());
+        for path in [layout.overlay(&web), layout.vm_record(&web), layout.seed(&web), layout.pid_file(&web)] {
+            assert!(path.exists(), "round {round}: {} is gone under a live VM", path.display());
+        }
+        assert!(layout.images().join("mine.qcow2").exists(), "round {round}");
+        env.run(&["down", "--now"]).succeeded();
+    }
+}
+
+#[test]
+fn an_up_makes_nothing_while_the_workspace_is_being_cleaned() {
+    let env = web();
+    env.up();
+    env.down();
+    let layout = env.layout();
+    let web = "web".parse().unwrap();
+    fs::remove_file(layout.vm_record(&web)).unwrap();
+    let clean = FileLock::try_acquire(&layout.workspace_lock()).unwrap().unwrap();
+    let up = env.spawn(&UP);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!layout.vm_record(&web).exists() && env.qemus().is_empty(), "it did not wait");
+    drop(clean);
+    finish([up]).remove(0).succeeded();
+    env.only_qemu();
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `clean`: removes what commands have left behind, and nothing that is in use.
 //!
 //! ```text
-//! lock every VM ─► which live? ─► survey ─► refuse, or list, or remove ─► unlock
+//! lock the workspace ─► lock every VM ─► which live? ─► survey ─► refuse, or list, or remove ─► unlock
 //! ```
 //!
-//! Everything is looked at before anything is removed, under the locks that keep VMs from being
-//! started meanwhile. A live VM is in the way unless forced; even then nothing of it is touched. Disks
+//! Everything is looked at before anything is removed, under the locks that keep workspaces from
+//! being filled and VMs from being started meanwhile. A dry run locks nothing. A live VM is in the way unless forced; even then nothing of it is touched. Disks
 //! of persistent VMs are a person's data and stay in any case. Tests: in each file, and
 //! `tests/it/clean.rs`.
 
@@ -13,7 +13,9 @@ mod shared;
 mod survey;
 mod vms;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use plasmavmc_host::image::Store;
 use plasmavmc_host::{FileLock, Layout};
@@ -33,6 +35,10 @@ use super::selection::{WorkspaceSelection, target, targets};
 use super::session::Session;
 use super::workspace;
 use crate::config::Project;
+
+/// How long an `up` is waited for that is filling the workspace: the time of a small image's
+/// download. Who wants to clean meanwhile can try again.
+const LOCK_BOUND: Duration = Duration::from_secs(10);
 
 /// What `clean` is asked.
 #[derive(Debug, Clone, Default)]
@@ -139,8 +145,8 @@ pub struct CleanTotal {
 /// Removes what the workspaces no longer need.
 ///
 /// # Errors
-/// [`Error::LiveVm`] where a VM lives and is not to be spared, with nothing removed; [`Error`] where
-/// something cannot be looked at or removed.
+/// [`Error::LiveVm`] where a VM lives and is not to be spared, [`Error::WorkspaceBusy`] where an `up`
+/// is at work, both with nothing removed; [`Error`] where something cannot be looked at or removed.
 pub fn clean(
     session: &Session,
     options: &CleanOptions,
@@ -162,11 +168,14 @@ pub fn clean(
         }
         diagnostics.extend(looked.survey.notes.iter().cloned());
     }
-    // Forwarded and not kept: the log of events is among what is removed.
     let sink = Recorder::forwarding(observer);
-    let mut items: Vec<CleanItem> = looked.iter().flat_map(|it| it.survey.items.clone()).collect();
-    for item in &items {
-        remove(item, options.mode, &sink)?;
+    let mut items = Vec::new();
+    for (place, looked) in places.iter().zip(&looked) {
+        let sink = recorder(&sink, place, looked, options.mode);
+        for item in &looked.survey.items {
+            remove(item, options.mode, &sink)?;
+            items.push(item.clone());
+        }
     }
     if options.scope == CleanScope::Global {
         items.extend(clean_shared(session, &items, options.mode, &sink)?);
@@ -195,6 +204,7 @@ struct Place {
 }
 
 /// What was seen of a place, and the locks that keep it so.
+#[derive(Default)]
 struct Looked {
     live: Vec<VmName>,
     survey: Survey,
@@ -230,30 +240,62 @@ fn global(session: &Session) -> Result<Vec<Place>, Error> {
     Ok(children.into_iter().filter(is_dir).filter_map(place).collect())
 }
 
-/// Looks at a place, holding the locks of its VMs where something is going to be removed.
+/// A recorder that keeps what becomes of a place in its log of events, where that stays: mostly it is
+/// among what is removed, and an empty workspace gets none.
+fn recorder<'a>(events: &Recorder<'a>, place: &Place, looked: &Looked, mode: CleanMode) -> Recorder<'a> {
+    let log = place.layout.events_log();
+    let goes = looked.survey.items.iter().any(|item| log.starts_with(&item.path));
+    if mode == CleanMode::Remove && !goes && log.is_file() {
+        events.keeping(&place.layout)
+    } else {
+        events.forwarding_too()
+    }
+}
+
+/// Looks at a place, holding its locks and those of its VMs where something is going to be removed.
 fn look(place: &Place, options: &CleanOptions) -> Result<Looked, Error> {
     let layout = &place.layout;
-    let backend = backend::observer(layout);
-    let mut found = vms(layout, &*backend)?;
-    let mut locks = Vec::new();
-    if options.mode == CleanMode::Remove {
-        let mut busy = Vec::new();
-        for vm in &found {
-            match FileLock::try_acquire(&layout.vm_lock(&vm.name))? {
-                Some(lock) => locks.push(lock),
-                None => busy.push(vm.name.clone()),
-            }
-        }
-        // A VM may have been started before its lock was held; one whose lock another command
-        // holds is about to be.
-        found = vms(layout, &*backend)?;
-        for vm in found.iter_mut().filter(|vm| busy.contains(&vm.name)) {
-            vm.live = true;
-        }
+    if !layout.root().is_dir() {
+        return Ok(Looked::default());
     }
+    let mut locks = Vec::new();
+    let found = match options.mode {
+        CleanMode::DryRun => vms(layout, &*backend::observer(layout))?,
+        CleanMode::Remove => {
+            let workspace = FileLock::acquire(&layout.workspace_lock(), LOCK_BOUND);
+            locks.push(workspace.map_err(|error| Error::busy(&place.id, error))?);
+            lock_vms(layout, &mut locks)?
+        }
+    };
     let live = found.iter().filter(|vm| vm.live).map(|vm: &Vm| vm.name.clone()).collect();
     let survey = survey(layout, place.project.as_ref(), &found, place.overlays)?;
     Ok(Looked { live, survey, _locks: locks })
+}
+
+/// Takes the lock of every VM there is, and gives the VMs as they are under it.
+fn lock_vms(layout: &Layout, locks: &mut Vec<FileLock>) -> Result<Vec<Vm>, Error> {
+    let backend = backend::observer(layout);
+    let (mut asked, mut busy) = (BTreeSet::new(), BTreeSet::new());
+    loop {
+        // A VM may have been started before its lock was held; one whose lock another command
+        // holds is about to be.
+        let mut found = vms(layout, &*backend)?;
+        let new: Vec<VmName> =
+            found.iter().map(|vm| vm.name.clone()).filter(|name| !asked.contains(name)).collect();
+        if new.is_empty() {
+            for vm in found.iter_mut().filter(|vm| busy.contains(&vm.name)) {
+                vm.live = true;
+            }
+            return Ok(found);
+        }
+        for name in new {
+            match FileLock::try_acquire(&layout.vm_lock(&name))? {
+                Some(lock) => locks.push(lock),
+                None => drop(busy.insert(name.clone())),
+            }
+            asked.insert(name);
+        }
+    }
 }
 
 fn clean_shared(

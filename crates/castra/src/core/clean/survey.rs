@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! images/       copies with a checksum beside them     not: under a kept overlay, put there by hand
-//! overlays/     of stopped VMs, and of VMs unknown     not: persistent ones, anything in use
+//! overlays/     of stopped VMs, and what is no disk    not: persistent ones, of VMs unknown, in use
 //! logs/         everything                             not: a live VM's
-//! runtime       pidfiles, sockets, records, seeds      not: a live VM's, those of kept overlays
+//! runtime       pidfiles, sockets, records, seeds      not: a live VM's, records of kept overlays
 //! partial       half-written files                     not: written to in the last minute
 //! ```
 //!
@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plasmavmc_host::overlay::{self, Content};
 use plasmavmc_host::{HostError, IoContext, Layout, disk, publish};
 use plasmavmc_types::{CleanupKind, DiskSpec, Persistence, VmName};
 use rustix::fs::FlockOperation;
@@ -95,7 +96,16 @@ impl Surveyor<'_> {
     /// Keeps a disk and what lies under it.
     fn keep(&mut self, disk: &DiskSpec) {
         let under = disk.backing.as_ref().map(|backing| backing.path.as_path());
-        self.kept.extend(std::iter::once(disk.path.as_path()).chain(under).filter_map(file_id));
+        self.kept.extend(under.and_then(file_id));
+        self.keep_file(&disk.path);
+    }
+
+    /// Keeps a file of the overlays, and what it says it lies on.
+    fn keep_file(&mut self, path: &Path) {
+        self.kept.extend(file_id(path));
+        if let Ok(Content::Over(base)) = content(path) {
+            self.kept.extend(file_id(&base));
+        }
     }
 
     fn overlays(&mut self, overlays: Overlays) -> Result<(), Error> {
@@ -119,13 +129,12 @@ impl Surveyor<'_> {
                 }
             }
         }
-        if overlays == Overlays::Keep {
-            return Ok(());
-        }
         for path in entries(&self.layout.overlays())? {
             let unclaimed = file_id(&path).is_some_and(|id| !claimed.contains(&id));
-            if unclaimed && !is_temporary(&path) {
-                self.unclaimed_overlay(&path)?;
+            match overlays {
+                _ if !unclaimed || is_temporary(&path) => {}
+                Overlays::Keep => self.keep_file(&path),
+                Overlays::Remove => self.unclaimed_overlay(&path)?,
             }
         }
         Ok(())
@@ -147,30 +156,34 @@ impl Surveyor<'_> {
         self.note(message, Some(format!("to lose it for good: `rm {}`", disk.path.display())));
     }
 
-    /// An overlay no readable definition names.
+    /// An overlay no readable definition names. One that some guest wrote to stays unless the config
+    /// says what it is: what nobody can tell may be a person's data.
     fn unclaimed_overlay(&mut self, path: &Path) -> Result<(), Error> {
         let owner = path.file_stem().and_then(|stem| stem.to_str()?.parse::<VmName>().ok());
         let traced = self.vms.iter().find(|vm| Some(&vm.name) == owner.as_ref());
-        let persistence = owner.as_ref().map(|owner| self.persistence(owner, Persistence::Disposable));
+        let configured = owner.as_ref().and_then(|owner| Some(self.project?.vm(owner.as_str())?.persistence));
         let unreadable =
             traced.is_some_and(|vm| vm.disks.is_none() && self.layout.vm_record(&vm.name).exists());
         let reason = if traced.is_some_and(|vm| vm.live) {
             "its VM is live"
-        } else if persistence == Some(Persistence::Persistent) {
+        } else if configured == Some(Persistence::Persistent) {
             "its VM is persistent"
         } else if unreadable {
             "its VM's record cannot be read, so it may be persistent"
+        } else if configured.is_none() && !matches!(content(path), Ok(Content::NoDisk)) {
+            "nothing tells whose it is, so it may be persistent"
         } else {
             return self.overlay(path);
         };
-        self.kept.extend(file_id(path));
-        self.note(format!("overlay `{}` stays: {reason}", path.display()), None);
+        self.keep_file(path);
+        let hint = format!("to lose it for good: `rm {}`", path.display());
+        self.note(format!("overlay `{}` stays: {reason}", path.display()), Some(hint));
         Ok(())
     }
 
     fn overlay(&mut self, path: &Path) -> Result<(), Error> {
         if in_use(path)? {
-            self.kept.extend(file_id(path));
+            self.keep_file(path);
             self.note(format!("overlay `{}` stays: another process has it open", path.display()), None);
             return Ok(());
         }
@@ -233,8 +246,9 @@ impl Surveyor<'_> {
             files.extend([layout.operation(name), layout.seed(name), layout.journal(name)]);
             files.extend([layout.session(name), layout.timings(name), layout.bootstrap_record(name)]);
             // Without its record nobody could tell what a kept disk is.
-            let disks = vm.disks.iter().flatten();
-            let keeps_disk = disks.filter_map(|disk| file_id(&disk.path)).any(|id| self.kept.contains(&id));
+            let disks = vm.disks.iter().flatten().map(|disk| disk.path.clone());
+            let mut disks = disks.chain([layout.overlay(name)]);
+            let keeps_disk = disks.any(|path| file_id(&path).is_some_and(|id| self.kept.contains(&id)));
             if !keeps_disk {
                 files.extend([layout.uefi_vars(name), layout.vm_record(name)]);
             }
@@ -264,6 +278,11 @@ impl Surveyor<'_> {
         }
         Ok(())
     }
+}
+
+/// What a file among the overlays is; a pipe or the like is no disk and would not answer.
+fn content(path: &Path) -> Result<Content, HostError> {
+    if path.is_file() { overlay::content(path) } else { Ok(Content::NoDisk) }
 }
 
 /// Whether a file is one that was never finished, or is being written right now.

@@ -61,7 +61,8 @@ fn holds_live_lock(layout: &Layout, vm: &VmName) -> Result<bool, HostError> {
     }
 }
 
-/// The names that files in the workspace begin with, where only a VM's begin so.
+/// The names that files in the workspace begin with, where only a VM's begin so. A VM's lock counts: who
+/// holds it may be about to make all the rest.
 fn names(layout: &Layout) -> Result<Vec<VmName>, HostError> {
     let legacy = crate::core::workspace::legacy(layout);
     let mut names = Vec::new();
@@ -69,7 +70,7 @@ fn names(layout: &Layout) -> Result<Vec<VmName>, HostError> {
         (layout.root().to_owned(), &[".pid", ".qmp", ".serial"][..]),
         (layout.vm_records(), &[".json"][..]),
         (layout.overlays(), &[".qcow2"][..]),
-        (layout.locks(), &[".live"][..]),
+        (layout.locks(), &[".live", ".lock"][..]),
     ];
     for (dir, suffixes) in places {
         for path in entries(&dir)?.into_iter().filter(|path| !legacy.contains(path)) {

@@ -24,7 +24,7 @@ mod verify;
 
 pub use build::{ImageBuildOptions, image_build};
 pub use list::{ImageListOutcome, image_list};
-pub(crate) use provide::Images;
+pub(crate) use provide::{Images, Shelf};
 pub use pull::{ImagePullOptions, ImagePullOutcome, PulledImage, image_pull};
 pub use remove::{ImageRemoveOptions, ImageRemoveOutcome, RemovedImage, image_remove};
 pub use row::{ImageRow, ImageSource, StoredRow};
@@ -51,7 +51,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
-    use plasmavmc_host::image::{BaseInUse, ImageError, Lockfile};
+    use plasmavmc_host::image::{ImageError, Lockfile, Pin};
 
     use super::*;
     use crate::core::recorder::Recorder;
@@ -122,21 +122,60 @@ mod tests {
         let stored = import(&session, "mine", &disk(7)).unwrap();
         let images = Images::open(&session).unwrap();
         let name = "mine".parse().unwrap();
-        let at_hand = images.at_hand(&name, &Lockfile::default()).unwrap();
-        assert_eq!(at_hand.as_ref(), Some(&stored.stored.path));
         let (lock, dir) = (home.path().join("castra.lock"), home.path().join("images"));
+        let at_hand = || images.at_hand(&name, &Lockfile::default(), &dir);
+        assert_eq!(at_hand().unwrap().as_ref(), Some(&stored.stored.path));
         let sink = Recorder::forwarding(&|_| {});
-        let there = images.provide(&name, &lock, &dir, BaseInUse::No, &sink).unwrap();
+        let shelf = Shelf { dir: &dir, lock_path: &lock, in_use: &|_| false };
+        let provide = || images.provide(&[&name], &shelf, &sink).map(|mut paths| paths.remove(0));
+        let there = provide().unwrap();
         assert_eq!(there.parent(), Some(dir.as_path()));
         assert_eq!(fs::read(&there).unwrap(), disk(7));
         assert!(!lock.exists(), "nobody else could download it");
+
+        image_remove(&session, &ImageRemoveOptions { images: vec![name.clone()] }).unwrap();
+        assert_eq!(at_hand().unwrap().as_ref(), Some(&there), "the workspace has it still");
+        assert_eq!(provide().unwrap(), there);
+        fs::remove_file(&there).unwrap();
+        fs::write(&there, disk(8)).unwrap();
+        assert!(matches!(provide(), Err(Error::Image(ImageError::Unknown { .. }))), "those are other bytes");
+    }
+
+    #[test]
+    fn two_names_of_one_image_with_different_bytes_are_refused_before_a_file_is_touched() {
+        let home = tempfile::tempdir().unwrap();
+        let session = session(home.path());
+        // The store is filled by hand: there is no publisher here.
+        let images = Images::open(&session).unwrap();
+        let dir = home.path().join("images");
+        let lock_path = home.path().join("castra.lock");
+        let mut lock = Lockfile::default();
+        for (name, byte) in [("debian", 7), ("debian-13", 8)] {
+            let stored = import(&session, &format!("by-hand-{byte}"), &disk(byte)).unwrap().stored;
+            lock.set(Pin {
+                name: name.parse().unwrap(),
+                arch: images.arch,
+                url: "https://example.org/debian.qcow2".to_owned(),
+                sha512: stored.sha512.parse().unwrap(),
+                size_bytes: 4096,
+            });
+        }
+        lock.save(&lock_path).unwrap();
+        let sink = Recorder::forwarding(&|_| {});
+        let shelf = Shelf { dir: &dir, lock_path: &lock_path, in_use: &|_| false };
+        let names: [ImageName; 2] = ["debian", "debian-13"].map(|name| name.parse().unwrap());
+        let error = images.provide(&[&names[0], &names[1]], &shelf, &sink).unwrap_err();
+        assert!(matches!(error, Error::ImagesDiffer { .. }), "{error:?}");
+        assert!(!dir.exists());
+        images.provide(&[&names[0]], &shelf, &sink).unwrap();
     }
 
     #[test]
     fn what_nobody_can_deliver_is_told_before_anything_is_made() {
         let home = tempfile::tempdir().unwrap();
         let images = Images::open(&session(home.path())).unwrap();
-        let at_hand = |name: &str| images.at_hand(&name.parse().unwrap(), &Lockfile::default());
+        let dir = home.path().join("images");
+        let at_hand = |name: &str| images.at_hand(&name.parse().unwrap(), &Lockfile::default(), &dir);
         assert_eq!(at_hand("alpine").unwrap(), None, "a publisher has it");
         assert!(matches!(at_hand("tiny"), Err(Error::Image(ImageError::NotBuilt { .. }))));
         assert!(matches!(at_hand("nothing-like-it"), Err(Error::Image(ImageError::Unknown { .. }))));

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use plasmavmc_engine::ImageState;
 use plasmavmc_host::Layout;
 use plasmavmc_host::base::BaseImage as BaseFile;
-use plasmavmc_host::image::{BaseInUse, ImageName, Lockfile};
+use plasmavmc_host::image::{ImageName, Lockfile};
 use plasmavmc_hypervisor::EventSink;
 
+use super::in_use::Bases;
 use crate::config::{BaseImage, Project, VmConfig};
+use crate::core::backend;
 use crate::core::error::Error;
-use crate::core::images::Images;
+use crate::core::images::{Images, Shelf};
 use crate::core::session::Session;
 
 /// The name of the file beside castra.toml that pins images.
@@ -51,13 +53,14 @@ impl BaseImages {
         }
         let images = Images::open(session)?;
         let lock = Lockfile::load(&project.config_dir().join(LOCKFILE_NAME))?;
+        let dir = Layout::new(&project.state_root).images();
         for vm in vms {
             match &vm.base_image {
                 BaseImage::Path(path) => {
                     found.files.insert(path.clone(), BaseFile::inspect(path, None)?);
                 }
                 BaseImage::Catalogue(name) => {
-                    let at_hand = images.at_hand(name, &lock)?;
+                    let at_hand = images.at_hand(name, &lock, &dir)?;
                     let usable = at_hand.map(|path| BaseFile::inspect(&path, None)).transpose()?;
                     found.named.insert(name.clone(), usable);
                 }
@@ -75,7 +78,7 @@ impl BaseImages {
     /// fetched for the first time.
     ///
     /// # Errors
-    /// [`Error::Image`], [`Error::Lockfile`], [`Error::BaseImage`].
+    /// [`Error::Image`], [`Error::ImagesDiffer`], [`Error::Lockfile`], [`Error::BaseImage`].
     pub(crate) fn fetch(
         &mut self,
         session: &Session,
@@ -86,11 +89,16 @@ impl BaseImages {
         if self.named.is_empty() {
             return Ok(());
         }
-        let images = Images::open(session)?;
-        let lock_path = project.config_dir().join(LOCKFILE_NAME);
-        for (name, file) in &mut self.named {
-            let in_use = in_use(project, name);
-            let path = images.provide(name, &lock_path, &layout.images(), in_use, sink)?;
+        let overlays = project.vms.iter().map(|vm| vm.overlay.as_path());
+        let bases = Bases::of(overlays, layout, &*backend::observer(layout))?;
+        let shelf = Shelf {
+            dir: &layout.images(),
+            lock_path: &project.config_dir().join(LOCKFILE_NAME),
+            in_use: &|file| bases.contain(file),
+        };
+        let names: Vec<&ImageName> = self.named.keys().collect();
+        let paths = Images::open(session)?.provide(&names, &shelf, sink)?;
+        for (file, path) in self.named.values_mut().zip(paths) {
             *file = Some(BaseFile::inspect(&path, None)?);
         }
         Ok(())
@@ -111,11 +119,4 @@ impl BaseImages {
     pub(super) fn base(&self, vm: &VmConfig) -> &BaseFile {
         self.at_hand(vm).expect("every image was located and fetched before its VM is started")
     }
-}
-
-/// Whether an overlay lies on the workspace's copy of an image, so that its bytes must stay.
-fn in_use(project: &Project, name: &ImageName) -> BaseInUse {
-    let lies_on = |vm: &&VmConfig| matches!(&vm.base_image, BaseImage::Catalogue(base) if base == name);
-    let in_use = project.vms.iter().filter(lies_on).any(|vm| vm.overlay.exists());
-    if in_use { BaseInUse::Yes } else { BaseInUse::No }
 }

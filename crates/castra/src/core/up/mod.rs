@@ -6,11 +6,14 @@
 //!   leaves nothing behind)
 //! ```
 //!
-//! A VM's lock is held until its process runs and answers, not while its guest boots: `down` can
+//! The workspace's lock is shared with other `up`s until every VM is launched, so that `clean` finds
+//! no half-filled workspace. A VM's lock is held until its process runs and answers, not while its guest boots: `down` can
 //! stop a VM that does not come up. Every step can be repeated, so an `up` that was killed is
 //! finished by the next. Tests: `tests/it/up.rs`, `tests/it/crash.rs`, `tests/it/race.rs`.
 
 mod base;
+mod hold;
+mod in_use;
 mod records;
 mod seed;
 mod spec;
@@ -27,6 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::base::BaseImages;
+use self::hold::Hold;
 use self::vm::VmUp;
 use super::backend;
 use super::error::{Error, VmFailure};
@@ -183,13 +187,16 @@ pub fn plan(session: &Session, options: &UpOptions) -> Result<OperationOutput<Pl
     wait::check(options.wait, &vms)?;
     vms.iter().try_for_each(|vm| seed::check(vm))?;
     let layout = Layout::new(&project.state_root);
+    records::check_owner(session, &project, &layout)?;
     let images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     let findings = preflight::check(session, &project, &vms, &images, options.force)?;
     let observer = backend::observer(&layout);
     let plan_one = |vm: &&VmConfig| {
         let observed = vm::observe(&*observer, &layout, vm, images.state(vm))?;
         let refused = |source| Error::Refused { vm: vm.name.clone(), source };
-        plan_up(&vm::desired(vm), observed).map_err(refused)
+        let plan = plan_up(&vm::desired(vm), observed).map_err(refused)?;
+        vm::refuse_loss(vm, &plan, vm::definition(&*observer, &vm.name)?.as_ref())?;
+        Ok(plan)
     };
     let vms = vms.iter().map(plan_one).collect::<Result<Vec<_>, Error>>()?;
     let outcome =
@@ -212,15 +219,22 @@ pub fn up(
     wait::check(options.wait, &vms)?;
     vms.iter().try_for_each(|vm| seed::check(vm))?;
     let layout = Layout::new(&project.state_root);
+    let early = Hold::take_early(&layout, &project.workspace_id, vms.len())?;
+    records::check_owner(session, &project, &layout)?;
     let mut images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
+    vm::refuse_losses(&*backend::observer(&layout), &layout, &vms)?;
     let mut diagnostics = preflight::check(session, &project, &vms, &images, options.force)?;
 
     workspace::prepare(&session.dirs, &project.workspace_id, &layout)?;
+    let hold = match early {
+        Some(hold) => hold,
+        None => Hold::take(&layout, &project.workspace_id, vms.len())?,
+    };
     failpoint::hit("up.workspace-prepared");
     let recorder = Recorder::new(&layout, observer);
     recorder.emit(None, EventKind::WorkspacePrepared { root: layout.root().to_owned() });
     workspace::prune_legacy(&layout, &recorder)?;
-    records::write(&project, &origin, options, &layout)?;
+    records::write(session, &project, &origin, options, &layout)?;
     failpoint::hit("up.records-written");
 
     images.fetch(session, &project, &layout, &recorder)?;
@@ -235,10 +249,31 @@ pub fn up(
         images: &images,
         sink: &recorder,
         options,
+        hold: &hold,
     };
     let results = fan_out(&vms, |vm| work.run(vm));
 
-    let (mut outcomes, mut failures) = (Vec::new(), Vec::new());
+    if let Err(error) = ssh::refresh(&Target::of_project(project.clone())) {
+        diagnostics.push(Diagnostic::warning(format!("ssh is not told of changed ports: {error}")));
+    }
+    let (outcomes, notes) = gather(&vms, results)?;
+    diagnostics.extend(notes);
+    diagnostics.extend(records::forget_removed(&project, &layout, &*launcher.backend, &recorder)?);
+    let value = UpOutcome {
+        workspace: project.workspace_id.clone(),
+        root: layout.root().to_owned(),
+        project: project.name.to_string(),
+        vms: outcomes,
+    };
+    Ok(OperationOutput { value, diagnostics })
+}
+
+/// What became of all VMs, and what a person should know of them; the failures where there are any.
+fn gather(
+    vms: &[&VmConfig],
+    results: Vec<Result<(VmOutcome, Vec<Diagnostic>), Error>>,
+) -> Result<(Vec<VmOutcome>, Vec<Diagnostic>), Error> {
+    let (mut outcomes, mut diagnostics, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for (vm, result) in vms.iter().zip(results) {
         match result {
             Ok((outcome, notes)) => {
@@ -248,18 +283,8 @@ pub fn up(
             Err(error) => failures.push(VmFailure { vm: vm.name.clone(), error: Box::new(error) }),
         }
     }
-    if let Err(error) = ssh::refresh(&Target::of_project(project.clone())) {
-        diagnostics.push(Diagnostic::warning(format!("ssh is not told of changed ports: {error}")));
-    }
     Error::from_failures(failures)?;
-    diagnostics.extend(records::forget_removed(&project, &layout, &*launcher.backend, &recorder)?);
-    let value = UpOutcome {
-        workspace: project.workspace_id.clone(),
-        root: layout.root().to_owned(),
-        project: project.name.to_string(),
-        vms: outcomes,
-    };
-    Ok(OperationOutput { value, diagnostics })
+    Ok((outcomes, diagnostics))
 }
 
 /// The VMs a command is about, in the order of the config.

@@ -3,14 +3,15 @@
 use std::fs;
 use std::time::{Instant, SystemTime};
 
-use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, plan_up};
+use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, VmPlan, plan_up};
 use plasmavmc_host::{FileLock, Layout, failpoint, overlay};
 use plasmavmc_hypervisor::{EventSink, Observe, block_on};
 use plasmavmc_types::{EventKind, Persistence, Stage, VmHandle, VmId, VmName, VmSpec, VmState, VmStatus};
 
 use super::base::BaseImages;
+use super::hold::Hold;
 use super::wait::Wait;
-use super::{Change, StageTime, UpOptions, VmOutcome, seed, spec};
+use super::{Change, StageTime, UpOptions, VmOutcome, records, seed, spec};
 use crate::config::{Lifecycle, VmConfig};
 use crate::core::backend::Launcher;
 use crate::core::down::{discard_disposable, lock_bound};
@@ -31,6 +32,7 @@ pub(super) struct VmUp<'a> {
     pub(super) images: &'a BaseImages,
     pub(super) sink: &'a dyn EventSink,
     pub(super) options: &'a UpOptions,
+    pub(super) hold: &'a Hold,
 }
 
 /// A VM that runs, before its guest was waited for.
@@ -46,11 +48,12 @@ struct Launched {
 impl VmUp<'_> {
     /// Brings one VM up.
     pub(super) fn run(&self, vm: &VmConfig) -> Result<(VmOutcome, Vec<Diagnostic>), Error> {
-        let lock = FileLock::acquire(&self.layout.vm_lock(&vm.name), lock_bound(self.lifecycle))?;
-        let operation = Operation::begin(self.layout, &vm.name, OperationKind::Starting)?;
-        failpoint::hit("up.locked");
-        let launched = self.launch(vm)?;
-        drop(lock);
+        let (operation, launched) = self.hold.launch(|| {
+            let _lock = FileLock::acquire(&self.layout.vm_lock(&vm.name), lock_bound(self.lifecycle))?;
+            let operation = Operation::begin(self.layout, &vm.name, OperationKind::Starting)?;
+            failpoint::hit("up.locked");
+            Ok::<_, Error>((operation, self.launch(vm)?))
+        })?;
         failpoint::hit("up.launched");
         let mut wait = Wait {
             backend: &*self.launcher.backend,
@@ -108,6 +111,7 @@ impl VmUp<'_> {
         let refused = |source| Error::Refused { vm: vm.name.clone(), source };
         let plan = plan_up(&desired(vm), observed).map_err(refused)?;
         let known = definition(&*self.launcher.backend, &vm.name)?;
+        refuse_loss(vm, &plan, known.as_ref())?;
         let id = known.as_ref().map_or_else(VmId::generate, |spec| spec.id);
         let base = self.images.base(vm);
         let wanted = spec::spec(self.workspace, vm, id, base, &self.layout.seed(&vm.name));
@@ -132,8 +136,9 @@ impl VmUp<'_> {
                 }
                 Step::DiscardOverlay => self.discard(vm, known.as_ref())?,
                 Step::KeepOverlay => {
-                    self.define(&wanted)?;
+                    // First, so that a record never names an image its disk does not lie on.
                     overlay::verify(&vm.overlay, base)?;
+                    self.define(&wanted)?;
                     self.overlay_event(vm, false);
                 }
                 Step::CreateOverlay => {
@@ -253,12 +258,41 @@ pub(super) fn observe(
 }
 
 /// What a VM was defined as, if it ever was.
-fn definition(backend: &dyn Observe, name: &VmName) -> Result<Option<VmSpec>, Error> {
+pub(super) fn definition(backend: &dyn Observe, name: &VmName) -> Result<Option<VmSpec>, Error> {
     let known = block_on(backend.list_vms())?;
     match known.into_iter().find(|vm| vm.name == *name) {
         Some(vm) => Ok(Some(block_on(backend.get_spec(&vm))?)),
         None => Ok(None),
     }
+}
+
+/// Fails where a plan discards a disk that its VM's record says is to be kept: whoever took
+/// `persistent = true` out of the config did not ask for what was written to be deleted.
+///
+/// # Errors
+/// [`Error::PersistentDisk`].
+pub(super) fn refuse_loss(vm: &VmConfig, plan: &VmPlan, known: Option<&VmSpec>) -> Result<(), Error> {
+    let disks = known.map(|spec| spec.disks.as_slice()).unwrap_or_default();
+    if plan.steps.contains(&Step::DiscardOverlay) && records::keeps(disks, &vm.overlay) {
+        return Err(Error::PersistentDisk { vm: vm.name.clone(), path: vm.overlay.clone() });
+    }
+    Ok(())
+}
+
+/// Does the same for every VM before anything was made. Reads only; what else is wrong with a VM is told
+/// when its turn comes, and keeps no other from starting.
+///
+/// # Errors
+/// [`Error::PersistentDisk`].
+pub(super) fn refuse_losses(backend: &dyn Observe, layout: &Layout, vms: &[&VmConfig]) -> Result<(), Error> {
+    for vm in vms.iter().filter(|vm| vm.persistence == Persistence::Disposable && vm.overlay.exists()) {
+        let observed = observe(backend, layout, vm, ImageState::Ready);
+        let plan = observed.ok().and_then(|observed| plan_up(&desired(vm), observed).ok());
+        if let (Some(plan), Ok(known)) = (plan, definition(backend, &vm.name)) {
+            refuse_loss(vm, &plan, known.as_ref())?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether the file at the overlay's path may be discarded: the VM had it as its disk, or it lies

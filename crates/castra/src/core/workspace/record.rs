@@ -1,9 +1,10 @@
 //! `metadata/workspace.json`: what `up` writes down of a workspace, for commands that run without
 //! its config.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use plasmavmc_host::{HostError, Layout, publish};
+use plasmavmc_host::{HostError, IoContext, Layout, publish};
 use plasmavmc_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -109,9 +110,24 @@ impl WorkspaceRecord {
     /// # Errors
     /// [`HostError`].
     pub fn write(&self, layout: &Layout) -> Result<(), HostError> {
+        publish::write(&layout.workspace_record(), &self.text())
+    }
+
+    /// Writes the record where there is none; tells whether it did. Of two at once, one does.
+    ///
+    /// # Errors
+    /// [`HostError`].
+    pub fn create(&self, layout: &Layout) -> Result<bool, HostError> {
+        let path = layout.workspace_record();
+        let mut file = publish::temporary(&path)?;
+        file.write_all(&self.text()).context("write", &path)?;
+        publish::persist_new(file, &path)
+    }
+
+    fn text(&self) -> Vec<u8> {
         let mut text = serde_json::to_vec_pretty(self).expect("a record of plain values serialises");
         text.push(b'\n');
-        publish::write(&layout.workspace_record(), &text)
+        text
     }
 }
 
@@ -147,8 +163,14 @@ pub(super) mod tests {
         assert_eq!(WorkspaceRecord::read(&layout).unwrap(), None);
         publish::private_dir(&layout.metadata()).unwrap();
         let record = record("web-0123456789ab", dir.path());
-        record.write(&layout).unwrap();
+        assert!(record.create(&layout).unwrap());
+        assert_eq!(WorkspaceRecord::read(&layout).unwrap(), Some(record.clone()));
+        let mut other = record.clone();
+        other.workspace.project = "other".to_owned();
+        assert!(!other.create(&layout).unwrap());
         assert_eq!(WorkspaceRecord::read(&layout).unwrap(), Some(record));
+        other.write(&layout).unwrap();
+        assert_eq!(WorkspaceRecord::read(&layout).unwrap(), Some(other));
     }
 
     #[test]
