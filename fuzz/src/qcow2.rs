@@ -39,11 +39,13 @@ fn check_limits(header: &Header) {
 fn check_overlay(header: &Header) {
     let Some(backing) = &header.backing else { return };
     let name = backing.name.as_os_str().as_bytes();
-    let Ok(overlay) = EmptyOverlay::over(name, DiskFormat::Qcow2, header.virtual_size) else { return };
+    let note = header.made_on.as_deref().unwrap_or_default();
+    let Ok(overlay) = EmptyOverlay::over(name, DiskFormat::Qcow2, header.virtual_size, note) else { return };
     assert!(!is_protocol_name(name));
     let mut cluster = overlay.pieces()[0].bytes.clone();
     cluster.resize(1 << 16, 0);
     let read = parse_header(&cluster).expect("our own header");
+    assert_eq!(read.made_on.as_deref().unwrap_or_default(), note);
     assert_eq!(read.backing.expect("an overlay has a base").name, backing.name);
     let sectors = header.virtual_size.as_bytes().div_ceil(512);
     assert_eq!(read.virtual_size.as_bytes(), sectors * 512);

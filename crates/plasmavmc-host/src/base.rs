@@ -12,10 +12,15 @@ use std::path::{Path, PathBuf};
 
 use plasmavmc_types::{BackingSpec, ByteSize, DiskFormat, ErrorKind, Explain};
 
+use crate::image::Sha512;
 use crate::qcow2::{Header, HeaderError, MAGIC, cluster_size_hint, parse_header};
 use crate::{HostError, IoContext};
 
 mod extent;
+mod identity;
+
+pub use identity::BaseIdentity;
+pub(crate) use identity::{MadeOn, mtime_ns};
 
 /// Most images that may lie on top of each other, the base itself among them.
 pub const MAX_CHAIN: usize = 8;
@@ -29,6 +34,7 @@ const PREFIX: usize = 64 << 10;
 pub struct BaseImage {
     file: BackingSpec,
     virtual_size: ByteSize,
+    identity: BaseIdentity,
 }
 
 /// Why an image cannot carry an overlay.
@@ -142,12 +148,12 @@ impl BaseImage {
         let path = absolute(path)?;
         let top = Look::at(&path)?;
         let format = top.format(stated)?;
-        let virtual_size = top.virtual_size();
+        let (virtual_size, identity) = (top.virtual_size(), top.identity);
         let mut next = top.backing()?;
         let mut upper = path.clone();
         for _ in 1..MAX_CHAIN {
             let Some(backing) = next else {
-                return Ok(Self { file: BackingSpec { path, format }, virtual_size });
+                return Ok(Self { file: BackingSpec { path, format }, virtual_size, identity });
             };
             let look = Look::at(&backing.path).map_err(|error| match error {
                 BaseImageError::Missing { path } => {
@@ -170,6 +176,19 @@ impl BaseImage {
     /// The size of the disk a guest sees.
     pub fn virtual_size(&self) -> ByteSize {
         self.virtual_size
+    }
+
+    /// Which bytes it has: by the size and time of its file, and by their digest where it was told.
+    pub fn identity(&self) -> BaseIdentity {
+        self.identity
+    }
+
+    /// The same image, whose bytes are known to have that digest: it is then known again by it,
+    /// whatever becomes of the time of its file.
+    #[must_use]
+    pub fn with_digest(mut self, sha512: Sha512) -> Self {
+        self.identity.sha512 = Some(sha512);
+        self
     }
 }
 
@@ -208,6 +227,7 @@ fn read_prefix(file: &File, len: usize) -> io::Result<Vec<u8>> {
 struct Look {
     path: PathBuf,
     len: u64,
+    identity: BaseIdentity,
     header: Option<Header>,
     raw: Result<(), &'static str>,
 }
@@ -220,11 +240,11 @@ impl Look {
         if !meta.is_file() {
             return Err(BaseImageError::NotAFile { path: path.to_owned() });
         }
-        let len = meta.len();
+        let (len, identity) = (meta.len(), BaseIdentity::of(&meta));
         let sector = read_prefix(&file, 512).context("read", path).map_err(host)?;
         if !sector.starts_with(&MAGIC) {
             let raw = is_raw(&sector, len);
-            return Ok(Self { path: path.to_owned(), len, header: None, raw });
+            return Ok(Self { path: path.to_owned(), len, identity, header: None, raw });
         }
         let header = read_header(&file).context("read", path).map_err(host)?;
         let header = header
@@ -234,7 +254,7 @@ impl Look {
         if len < needed {
             return Err(BaseImageError::Truncated { path: path.to_owned(), found: len, needed });
         }
-        Ok(Self { path: path.to_owned(), len, header: Some(header), raw: Ok(()) })
+        Ok(Self { path: path.to_owned(), len, identity, header: Some(header), raw: Ok(()) })
     }
 
     /// Its format, where that agrees with the one stated. A raw image whose format is stated may
@@ -294,18 +314,25 @@ impl Look {
 
 /// Refuses what cannot be read, or not without help.
 fn check(path: &Path, header: Header) -> Result<Header, BaseImageError> {
-    let what = if header.unknown_features() != 0 {
-        "uses features of a later QEMU"
+    match unusable(&header) {
+        Some(what) => Err(BaseImageError::Unsupported { path: path.to_owned(), what }),
+        None => Ok(header),
+    }
+}
+
+/// What an image does for which no guest may have it, base or overlay; none where it may.
+pub(crate) fn unusable(header: &Header) -> Option<&'static str> {
+    if header.unknown_features() != 0 {
+        Some("uses features of a later QEMU")
     } else if header.is_marked_corrupt() {
-        "is marked as damaged by QEMU"
+        Some("is marked as damaged by QEMU")
     } else if header.has_external_data() {
-        "keeps its data in another file"
+        Some("keeps its data in another file")
     } else if header.encrypted {
-        "is encrypted"
+        Some("is encrypted")
     } else {
-        return Ok(header);
-    };
-    Err(BaseImageError::Unsupported { path: path.to_owned(), what })
+        None
+    }
 }
 
 /// Whether a file that is not qcow2 looks like the bytes of a disk; else what it looks like.
@@ -343,11 +370,16 @@ fn absolute(path: &Path) -> Result<PathBuf, BaseImageError> {
         .map_err(|source| BaseImageError::Host { source })
 }
 
-fn open(path: &Path) -> Result<File, BaseImageError> {
+/// Opens a file for reading. A FIFO would block for ever without this flag; for a file it means
+/// nothing.
+pub(crate) fn open_without_waiting(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    // A FIFO would block for ever without this flag; for a file it means nothing.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    match File::options().read(true).custom_flags(flags).open(path) {
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
+fn open(path: &Path) -> Result<File, BaseImageError> {
+    match open_without_waiting(path) {
         Ok(file) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(BaseImageError::Missing { path: path.to_owned() })

@@ -1,9 +1,10 @@
 //! Overlays: the files guests write to, so that a base image stays as it is.
 //!
-//! Owns: making an empty overlay whole or not at all, recognising one that was kept, discarding
-//! one and telling what that freed. Never does: look into an overlay a live VM holds, or decide
-//! whether one may go (the engine does). Made without `qemu-img`, which takes a hundred times as
-//! long. Tests: below and `tests/qcow2_oracle.rs`.
+//! Owns: making an empty overlay whole or not at all, recognising one that was kept and that its
+//! base is still the one it was made on, discarding one and telling what that freed. Never does:
+//! look into an overlay a live VM holds, or decide whether one may go (the engine does). Made
+//! without `qemu-img`, which takes a hundred times as long. Tests: `tests/overlay_base.rs` and
+//! `tests/qcow2_oracle.rs`.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +16,8 @@ use plasmavmc_types::{ByteSize, ErrorKind, Explain};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::base::{BaseImage, read_header};
+use crate::base::{BaseIdentity, BaseImage, MadeOn, open_without_waiting, read_header, unusable};
+use crate::image::Difference;
 use crate::qcow2::{EmptyOverlay, EmptyOverlayError, HeaderError};
 use crate::{HostError, IoContext, disk, publish};
 
@@ -80,6 +82,25 @@ pub enum OverlayError {
         /// What it should lie on.
         expected: PathBuf,
     },
+    /// The base image is not the one the overlay was made on: under other bytes, the guest's file
+    /// system is destroyed.
+    #[error("`{}` was not made on what `{}` is now: {bytes}", path.display(), base.display())]
+    OtherBytes {
+        /// The overlay.
+        path: PathBuf,
+        /// Its base image.
+        base: PathBuf,
+        /// The bytes it was made on, and those of the base now.
+        bytes: Box<Difference<BaseIdentity>>,
+    },
+    /// The overlay uses something a guest must not have, or needs help to be read.
+    #[error("`{}` cannot be used: it {what}", path.display())]
+    Unsupported {
+        /// The overlay.
+        path: PathBuf,
+        /// What it does: "is encrypted".
+        what: &'static str,
+    },
     /// A file operation failed.
     #[error("the overlay cannot be written")]
     Host {
@@ -108,7 +129,8 @@ pub fn prepare(
         return Err(OverlayError::TooSmall { asked: size, base: base.virtual_size() });
     }
     let file = base.file();
-    let overlay = EmptyOverlay::over(file.path.as_os_str().as_bytes(), file.format, size)
+    let made_on = MadeOn { identity: base.identity(), name: file.path.clone() }.to_bytes();
+    let overlay = EmptyOverlay::over(file.path.as_os_str().as_bytes(), file.format, size, &made_on)
         .map_err(|source| OverlayError::Format { base: file.path.clone(), source })?;
     let host = |source| OverlayError::Host { source };
     if existing == Existing::Refuse && path.symlink_metadata().is_ok() {
@@ -135,15 +157,18 @@ fn write(file: &File, overlay: &EmptyOverlay) -> io::Result<()> {
     overlay.pieces().iter().try_for_each(|piece| file.write_all_at(&piece.bytes, piece.offset))
 }
 
-/// Checks that the overlay at `path`, kept from an earlier run, lies on `base`, and returns the
-/// size of the disk its guest sees.
+/// Checks that the overlay at `path`, kept from an earlier run, lies on `base`, and that `base` still
+/// has the bytes it was made on. Returns the size of the disk its guest sees.
+///
+/// A base that was moved is known again by its bytes. An overlay that was laid on another image with
+/// `qemu-img rebase`, or that `qemu-img` made, is believed as to where it lies.
 ///
 /// # Errors
 /// [`OverlayError::Missing`], [`OverlayError::NotAnOverlay`], [`OverlayError::OtherBase`],
-/// [`OverlayError::Host`].
+/// [`OverlayError::OtherBytes`], [`OverlayError::Unsupported`], [`OverlayError::Host`].
 pub fn verify(path: &Path, base: &BaseImage) -> Result<ByteSize, OverlayError> {
     let host = |source| OverlayError::Host { source };
-    let file = match File::open(path) {
+    let file = match open_without_waiting(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(OverlayError::Missing { path: path.to_owned() });
         }
@@ -153,12 +178,28 @@ pub fn verify(path: &Path, base: &BaseImage) -> Result<ByteSize, OverlayError> {
         .context("read", path)
         .map_err(host)?
         .map_err(|source| OverlayError::NotAnOverlay { path: path.to_owned(), source })?;
-    let found = header.backing.map(|backing| found_at(path, &backing.name));
-    let expected = &base.file().path;
-    if !found.as_deref().is_some_and(|found| same_file(found, expected)) {
-        return Err(OverlayError::OtherBase { path: path.to_owned(), found, expected: expected.clone() });
+    if let Some(what) = unusable(&header) {
+        return Err(OverlayError::Unsupported { path: path.to_owned(), what });
     }
-    Ok(header.virtual_size)
+    let name = header.backing.map(|backing| backing.name);
+    let note = header.made_on.as_deref().and_then(MadeOn::parse);
+    // Where it lies on another file than when it was made, somebody decided so since.
+    let made_on = note.filter(|note| Some(&note.name) == name.as_ref()).map(|note| note.identity);
+    if made_on.is_some_and(|made_on| made_on.is(&base.identity())) {
+        return Ok(header.virtual_size);
+    }
+    let found = name.map(|name| found_at(path, &name));
+    let expected = base.file().path.clone();
+    if !found.as_deref().is_some_and(|found| same_file(found, &expected)) {
+        return Err(OverlayError::OtherBase { path: path.to_owned(), found, expected });
+    }
+    match made_on {
+        None => Ok(header.virtual_size),
+        Some(made_on) => {
+            let bytes = Box::new(Difference { expected: made_on, actual: base.identity() });
+            Err(OverlayError::OtherBytes { path: path.to_owned(), base: expected, bytes })
+        }
+    }
 }
 
 /// What a file is that lies where an overlay could.
@@ -236,19 +277,41 @@ impl Explain for OverlayError {
             Self::Missing { .. }
             | Self::Format { .. }
             | Self::NotAnOverlay { .. }
-            | Self::OtherBase { .. } => ErrorKind::Image,
+            | Self::OtherBase { .. }
+            | Self::OtherBytes { .. }
+            | Self::Unsupported { .. } => ErrorKind::Image,
         }
     }
 
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Host { source } => source.hints(),
-            Self::OtherBase { path, .. } | Self::NotAnOverlay { path, .. } => vec![format!(
-                "keep what the guest wrote: `mv {0} {0}.old`; the next `castra up` makes a new overlay",
-                path.display()
-            )],
+            Self::OtherBase { path, .. }
+            | Self::NotAnOverlay { path, .. }
+            | Self::Unsupported { path, .. } => {
+                vec![set_aside(path)]
+            }
+            Self::OtherBytes { path, base, bytes } => other_bytes(path, base, bytes),
             Self::TooSmall { base, .. } => vec![format!("ask for at least {base}")],
             Self::Exists { .. } | Self::Missing { .. } | Self::Format { .. } => Vec::new(),
         }
     }
+}
+
+/// What to do with an overlay that fits nothing.
+fn set_aside(path: &Path) -> String {
+    format!(
+        "keep what the guest wrote: `mv {0} {0}.old`; the next `castra up` makes a new overlay",
+        path.display()
+    )
+}
+
+fn other_bytes(path: &Path, base: &Path, bytes: &Difference<BaseIdentity>) -> Vec<String> {
+    let Difference { expected, actual } = bytes;
+    let put_back = format!("put the image back that was at `{}`: the guest's disk needs it", base.display());
+    let only_touched = (expected.size_bytes == actual.size_bytes).then(|| {
+        let (time, base) = (expected.seconds(), base.display());
+        format!("if only its time changed and not its bytes, set the time back: `touch -d @{time} {base}`")
+    });
+    [put_back].into_iter().chain(only_touched).chain([set_aside(path)]).collect()
 }

@@ -6,7 +6,7 @@
 
 use plasmavmc_types::{ByteSize, DiskFormat};
 
-use super::{EXT_BACKING_FORMAT, MAGIC, MAX_BACKING_NAME, is_protocol_name};
+use super::{EXT_BACKING_FORMAT, EXT_MADE_ON, MAGIC, MAX_BACKING_NAME, is_protocol_name};
 
 /// 64 KiB clusters, as `qemu-img create` makes them.
 const CLUSTER_BITS: u32 = 16;
@@ -21,6 +21,9 @@ const REFCOUNT_BLOCK: u64 = 2 * CLUSTER;
 const L1_TABLE: u64 = 3 * CLUSTER;
 /// Refcounts of 16 bits: two to the power of 4.
 const REFCOUNT_ORDER: u32 = 4;
+
+/// The longest note in a header, in bytes: a base's name and a few facts.
+const MAX_NOTE: usize = 4096;
 
 /// An empty overlay: what to write where, in a file of [`Self::file_len`] bytes of zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,12 @@ pub enum EmptyOverlayError {
         /// The name.
         name: String,
     },
+    /// The note does not fit its place.
+    #[error("a note of {len} bytes is longer than the {MAX_NOTE} an overlay holds")]
+    NoteLength {
+        /// Its length in bytes.
+        len: usize,
+    },
     /// The disk is larger than this format maps with its cluster size.
     #[error("a disk of {size} is larger than the 2 PiB an overlay can map")]
     TooLarge {
@@ -63,7 +72,8 @@ pub enum EmptyOverlayError {
 
 impl EmptyOverlay {
     /// Describes an overlay of `virtual_size`, rounded up to whole sectors of 512 bytes, over
-    /// `backing_name` of `backing_format`.
+    /// `backing_name` of `backing_format`, with the note `made_on` in its header: at most
+    /// [`MAX_NOTE`] bytes, or nothing.
     ///
     /// # Errors
     /// [`EmptyOverlayError`].
@@ -71,6 +81,7 @@ impl EmptyOverlay {
         backing_name: &[u8],
         backing_format: DiskFormat,
         virtual_size: ByteSize,
+        made_on: &[u8],
     ) -> Result<Self, EmptyOverlayError> {
         if backing_name.is_empty() || backing_name.len() > MAX_BACKING_NAME {
             return Err(EmptyOverlayError::NameLength { len: backing_name.len() });
@@ -78,6 +89,9 @@ impl EmptyOverlay {
         if is_protocol_name(backing_name) {
             let name = String::from_utf8_lossy(backing_name).into_owned();
             return Err(EmptyOverlayError::Protocol { name });
+        }
+        if made_on.len() > MAX_NOTE {
+            return Err(EmptyOverlayError::NoteLength { len: made_on.len() });
         }
         if virtual_size.as_bytes() > MAX_VIRTUAL {
             return Err(EmptyOverlayError::TooLarge { size: virtual_size });
@@ -87,8 +101,9 @@ impl EmptyOverlay {
         let clusters = L1_TABLE / CLUSTER + (l1_entries * 8).div_ceil(CLUSTER);
         let one: [u8; 2] = 1_u16.to_be_bytes();
         let counts = (0..clusters).flat_map(|_| one).collect();
+        let extensions = extensions(backing_format, made_on);
         let pieces = [
-            Piece { offset: 0, bytes: header(backing_name, backing_format, size, l1_entries) },
+            Piece { offset: 0, bytes: header(backing_name, &extensions, size, l1_entries) },
             Piece { offset: REFCOUNT_TABLE, bytes: REFCOUNT_BLOCK.to_be_bytes().to_vec() },
             Piece { offset: REFCOUNT_BLOCK, bytes: counts },
         ];
@@ -106,12 +121,25 @@ impl EmptyOverlay {
     }
 }
 
-/// The header, its extensions and the backing name.
-fn header(backing_name: &[u8], backing_format: DiskFormat, size: u64, l1_entries: u64) -> Vec<u8> {
-    let format = backing_format.as_str().as_bytes();
-    // Header, one extension with its padding, the end mark of 8 zero bytes.
-    let name_at = u64::from(HEADER_LEN) + 8 + (format.len() as u64).next_multiple_of(8) + 8;
+/// The header extensions, with the end mark of 8 zero bytes.
+fn extensions(backing_format: DiskFormat, made_on: &[u8]) -> Vec<u8> {
+    let format = (EXT_BACKING_FORMAT, backing_format.as_str().as_bytes());
+    let note = (!made_on.is_empty()).then_some((EXT_MADE_ON, made_on));
     let mut bytes = Vec::with_capacity(256);
+    for (kind, data) in [Some(format), note].into_iter().flatten() {
+        bytes.extend(kind.to_be_bytes());
+        bytes.extend(narrow(data.len() as u64).to_be_bytes());
+        bytes.extend(data);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+    }
+    bytes.resize(bytes.len() + 8, 0);
+    bytes
+}
+
+/// The header, its extensions and the backing name.
+fn header(backing_name: &[u8], extensions: &[u8], size: u64, l1_entries: u64) -> Vec<u8> {
+    let name_at = u64::from(HEADER_LEN) + extensions.len() as u64;
+    let mut bytes = Vec::with_capacity(512);
     bytes.extend(MAGIC);
     bytes.extend(3_u32.to_be_bytes());
     bytes.extend(name_at.to_be_bytes());
@@ -128,17 +156,14 @@ fn header(backing_name: &[u8], backing_format: DiskFormat, size: u64, l1_entries
     bytes.extend([0; 24]); // no incompatible, compatible or autoclear features
     bytes.extend(REFCOUNT_ORDER.to_be_bytes());
     bytes.extend(HEADER_LEN.to_be_bytes());
-    bytes.extend(EXT_BACKING_FORMAT.to_be_bytes());
-    bytes.extend(narrow(format.len() as u64).to_be_bytes());
-    bytes.extend(format);
-    bytes.resize(bytes.len().next_multiple_of(8) + 8, 0);
+    bytes.extend(extensions);
     bytes.extend(backing_name);
     bytes
 }
 
 /// A length that its caller has bounded far below 2^32.
 fn narrow(length: u64) -> u32 {
-    u32::try_from(length).expect("names have at most 1023 bytes and L1 tables at most 2^22 entries")
+    u32::try_from(length).expect("names and notes are short, and L1 tables have at most 2^22 entries")
 }
 
 #[cfg(test)]
@@ -147,7 +172,7 @@ mod tests {
 
     #[test]
     fn hostile_backing_names_are_refused() {
-        let over = |name: &str| EmptyOverlay::over(name.as_bytes(), DiskFormat::Qcow2, ByteSize::gib(1));
+        let over = |name: &str| EmptyOverlay::over(name.as_bytes(), DiskFormat::Qcow2, ByteSize::gib(1), b"");
         for name in ["json:{}", "nbd://host/export", "fat:rw:/etc"] {
             assert!(matches!(over(name), Err(EmptyOverlayError::Protocol { .. })), "{name}");
         }
@@ -158,10 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_name_and_note_lie_in_the_first_cluster() {
+        let over = |note: &[u8]| EmptyOverlay::over(&[b'a'; 1023], DiskFormat::Qcow2, ByteSize::gib(1), note);
+        assert!((over(&[1; MAX_NOTE]).unwrap().pieces()[0].bytes.len() as u64) < CLUSTER);
+        assert_eq!(over(&[1; MAX_NOTE + 1]), Err(EmptyOverlayError::NoteLength { len: MAX_NOTE + 1 }));
+    }
+
+    #[test]
     fn the_largest_disk_still_fits_one_refcount_block() {
-        let largest = EmptyOverlay::over(b"/b", DiskFormat::Raw, ByteSize::bytes(MAX_VIRTUAL)).unwrap();
+        let largest = EmptyOverlay::over(b"/b", DiskFormat::Raw, ByteSize::bytes(MAX_VIRTUAL), b"").unwrap();
         assert!(largest.pieces()[2].bytes.len() as u64 <= CLUSTER);
-        let error = EmptyOverlay::over(b"/b", DiskFormat::Raw, ByteSize::bytes(MAX_VIRTUAL + 1)).unwrap_err();
+        let error =
+            EmptyOverlay::over(b"/b", DiskFormat::Raw, ByteSize::bytes(MAX_VIRTUAL + 1), b"").unwrap_err();
         assert!(matches!(error, EmptyOverlayError::TooLarge { .. }));
     }
 }

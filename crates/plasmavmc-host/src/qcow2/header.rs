@@ -29,6 +29,8 @@ pub struct Header {
     pub cluster_bits: u32,
     /// What lies under the image; none where it stands alone.
     pub backing: Option<Backing>,
+    /// What Castra noted of the file under it when it made the image, as it was written.
+    pub made_on: Option<Vec<u8>>,
     /// Whether the guest's data is encrypted.
     pub encrypted: bool,
     /// The first level of the map from guest to file, in entries of 8 bytes.

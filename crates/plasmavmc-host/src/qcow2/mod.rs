@@ -25,6 +25,10 @@ pub const MAX_BACKING_NAME: usize = 1023;
 /// Header extension that names the backing file's format.
 const EXT_BACKING_FORMAT: u32 = 0xe279_2aca;
 
+/// Header extension of Castra's own: what an overlay was made on. QEMU keeps the extensions it does
+/// not know, whatever it changes in a header.
+const EXT_MADE_ON: u32 = 0xca57_7a0b;
+
 /// Whether QEMU would read `name` as a protocol (`nbd:…`, `json:{…}`) and not as a file.
 ///
 /// QEMU's rule: a colon that comes before any slash. Such a name could make QEMU open anything, on

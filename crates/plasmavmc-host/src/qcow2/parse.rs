@@ -12,7 +12,8 @@ use plasmavmc_types::ByteSize;
 
 use super::header::{COMPRESSION, EXTENDED_L2};
 use super::{
-    Backing, Compression, EXT_BACKING_FORMAT, Header, HeaderError, MAGIC, MAX_BACKING_NAME, Table, Version,
+    Backing, Compression, EXT_BACKING_FORMAT, EXT_MADE_ON, Header, HeaderError, MAGIC, MAX_BACKING_NAME,
+    Table, Version,
 };
 
 /// Length of a version 2 header, and of the part both versions share.
@@ -62,12 +63,13 @@ pub fn parse_header(bytes: &[u8]) -> Result<Header, HeaderError> {
     let l1 = l1_table(&fields, cluster_size, virtual_size, extras.incompatible)?;
     let refcount_table = refcount_table(&fields, cluster_size)?;
     let snapshots = snapshots(&fields, cluster_size)?;
-    let backing = backing(&fields, cluster_size, extras.header_len)?;
+    let (backing, extensions) = backing(&fields, cluster_size, extras.header_len)?;
     Ok(Header {
         version,
         virtual_size: ByteSize::bytes(virtual_size),
         cluster_bits,
         backing,
+        made_on: extensions.made_on,
         encrypted: crypt_method != 0,
         l1,
         refcount_table,
@@ -167,11 +169,14 @@ fn snapshots(fields: &Fields<'_>, cluster_size: u64) -> Result<u32, HeaderError>
     Ok(count)
 }
 
-fn backing(fields: &Fields<'_>, cluster_size: u64, header_len: u64) -> Result<Option<Backing>, HeaderError> {
+fn backing(
+    fields: &Fields<'_>,
+    cluster_size: u64,
+    header_len: u64,
+) -> Result<(Option<Backing>, Extensions), HeaderError> {
     let offset = fields.u64(8)?;
     if offset == 0 {
-        backing_format(fields, header_len, cluster_size)?;
-        return Ok(None);
+        return Ok((None, extensions(fields, header_len, cluster_size)?));
     }
     if offset < header_len || offset >= cluster_size {
         let rule = "after the header and within the first cluster";
@@ -187,13 +192,22 @@ fn backing(fields: &Fields<'_>, cluster_size: u64, header_len: u64) -> Result<Op
         let rule = "text without NUL bytes";
         return Err(HeaderError::Field { field: "backing_file_name", value: at as u64, rule });
     }
-    let format = backing_format(fields, header_len, offset)?;
-    Ok(Some(Backing { name: PathBuf::from(OsStr::from_bytes(name)), format }))
+    let extensions = extensions(fields, header_len, offset)?;
+    let backing =
+        Backing { name: PathBuf::from(OsStr::from_bytes(name)), format: extensions.backing_format.clone() };
+    Ok((Some(backing), extensions))
 }
 
-/// Walks the header extensions from `at` to `end` for the backing file's format.
-fn backing_format(fields: &Fields<'_>, mut at: u64, end: u64) -> Result<Option<String>, HeaderError> {
-    let mut format = None;
+/// The header extensions that are of interest here.
+#[derive(Default)]
+struct Extensions {
+    backing_format: Option<String>,
+    made_on: Option<Vec<u8>>,
+}
+
+/// Walks the header extensions from `at` to `end`.
+fn extensions(fields: &Fields<'_>, mut at: u64, end: u64) -> Result<Extensions, HeaderError> {
+    let mut found = Extensions::default();
     while at + 8 <= end {
         let (kind, len) = (fields.u32(at)?, u64::from(fields.u32(at + 4)?));
         if kind == 0 {
@@ -204,16 +218,21 @@ fn backing_format(fields: &Fields<'_>, mut at: u64, end: u64) -> Result<Option<S
             let rule = "within the room for header extensions";
             return Err(HeaderError::Field { field: "header_extension_length", value: len, rule });
         }
-        if kind == EXT_BACKING_FORMAT {
-            if len > MAX_FORMAT_NAME {
+        match kind {
+            EXT_BACKING_FORMAT if len > MAX_FORMAT_NAME => {
                 let rule = "at most 15 bytes long";
                 return Err(HeaderError::Field { field: "backing_format_length", value: len, rule });
             }
-            format = Some(String::from_utf8_lossy(fields.take(data, len)?).into_owned());
+            EXT_BACKING_FORMAT => {
+                let format = String::from_utf8_lossy(fields.take(data, len)?);
+                found.backing_format = Some(format.into_owned());
+            }
+            EXT_MADE_ON => found.made_on = Some(fields.take(data, len)?.to_vec()),
+            _ => {}
         }
         at = data + len.next_multiple_of(8);
     }
-    Ok(format)
+    Ok(found)
 }
 
 /// Big-endian fields of a byte slice, each read within bounds.
@@ -273,7 +292,7 @@ mod tests {
     /// The first cluster of a valid image over `/images/base.qcow2`.
     fn valid() -> Vec<u8> {
         let overlay =
-            EmptyOverlay::over(b"/images/base.qcow2", DiskFormat::Qcow2, ByteSize::gib(10)).unwrap();
+            EmptyOverlay::over(b"/images/base.qcow2", DiskFormat::Qcow2, ByteSize::gib(10), b"").unwrap();
         let mut cluster = vec![0; 1 << 16];
         let header = &overlay.pieces()[0];
         cluster[..header.bytes.len()].copy_from_slice(&header.bytes);
@@ -375,14 +394,19 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_back(name in "/[a-z0-9 ,:=é]{1,200}", gib in 1_u64..5_000) {
+        fn what_is_written_is_read_back(
+            name in "/[a-z0-9 ,:=é]{1,200}",
+            note in proptest::collection::vec(any::<u8>(), 0..200),
+            gib in 1_u64..5_000,
+        ) {
             let size = ByteSize::gib(gib);
-            let overlay = EmptyOverlay::over(name.as_bytes(), DiskFormat::Raw, size).unwrap();
+            let overlay = EmptyOverlay::over(name.as_bytes(), DiskFormat::Raw, size, &note).unwrap();
             let mut cluster = overlay.pieces()[0].bytes.clone();
             cluster.resize(1 << 16, 0);
             let header = parse_header(&cluster).unwrap();
             prop_assert_eq!(header.virtual_size, size);
             prop_assert!(header.least_len() <= overlay.file_len());
+            prop_assert_eq!(header.made_on.unwrap_or_default(), note);
             prop_assert_eq!(header.backing, Some(Backing { name: name.into(), format: Some("raw".into()) }));
         }
     }

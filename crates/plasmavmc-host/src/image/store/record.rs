@@ -9,7 +9,6 @@
 //! again. Tests: below, and `crates/plasmavmc-host/tests/image`.
 
 use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use plasmavmc_types::{DiskFormat, Timestamp};
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::super::catalogue::Arch;
 use super::super::digest::{Digest, Sha512};
 use super::super::name::ImageName;
+pub(super) use crate::base::mtime_ns;
 use crate::{HostError, publish};
 
 /// The version of both kinds of file.
@@ -103,11 +103,6 @@ impl Record {
     pub(super) fn distrusting(self) -> Self {
         Self { trusted_mtime_ns: None, ..self }
     }
-}
-
-/// A file's time of change in nanoseconds since 1970; good until the year 2262.
-pub(super) fn mtime_ns(found: &Metadata) -> i64 {
-    found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec())
 }
 
 /// Which bytes a name means.
