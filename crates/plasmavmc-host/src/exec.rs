@@ -130,7 +130,16 @@ impl Output {
 /// # Errors
 /// [`HostError::Spawn`], [`HostError::CommandFailed`] for any other status than 0,
 /// [`HostError::CommandTimedOut`], [`HostError::CommandWroteTooMuch`] past [`STDOUT_LIMIT`].
-pub fn run(mut command: Command, bound: Duration) -> Result<Output, HostError> {
+pub fn run(command: Command, bound: Duration) -> Result<Output, HostError> {
+    run_gently(command, bound, Duration::ZERO)
+}
+
+/// As [`run`], for a program that has things to put away: when `bound` is over, its process group
+/// gets SIGTERM, and is killed `grace` later.
+///
+/// # Errors
+/// As [`run`]; [`HostError::CommandTimedOut`] also where it ended within its grace.
+pub fn run_gently(mut command: Command, bound: Duration, grace: Duration) -> Result<Output, HostError> {
     let shown = shown(&command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let program = command.get_program().to_string_lossy().into_owned();
@@ -139,7 +148,10 @@ pub fn run(mut command: Command, bound: Duration) -> Result<Output, HostError> {
     let end = running.drain(Instant::now() + bound).map_err(spawn_error)?;
     let status = match end {
         End::Exited(status) => status,
-        End::Late => return Err(HostError::CommandTimedOut { command: shown, bound_secs: bound.as_secs() }),
+        End::Late => {
+            running.ask_to_end(grace).map_err(spawn_error)?;
+            return Err(HostError::CommandTimedOut { command: shown, bound_secs: bound.as_secs() });
+        }
         End::TooMuch => return Err(HostError::CommandWroteTooMuch { command: shown, limit: STDOUT_LIMIT }),
     };
     if status.success() {
@@ -214,6 +226,16 @@ impl Running {
                 return Ok(End::Exited(status));
             }
         }
+    }
+
+    /// Asks the process group to end, and waits for the program at most `grace`, reading on: one that
+    /// finds nobody to take its words would stand still.
+    fn ask_to_end(&mut self, grace: Duration) -> io::Result<()> {
+        if !grace.is_zero() {
+            let _ = kill_process_group(pid_of(&self.child), Signal::TERM);
+            self.drain(Instant::now() + grace)?;
+        }
+        Ok(())
     }
 
     /// Waits until an output can be read or the program is gone; tells whether it is gone.
@@ -354,6 +376,26 @@ mod tests {
             assert!(start.elapsed() < LONG, "still there: {text}");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    #[test]
+    fn a_late_program_that_is_asked_gently_puts_its_things_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = format!(
+            "cd '{}'; touch left; trap 'head -c 300000 /dev/zero; rm left; exit 0' TERM; sleep 600 & wait",
+            dir.path().display()
+        );
+        let error = run_gently(sh(&script), Duration::from_secs(1), LONG).unwrap_err();
+        assert!(matches!(error, HostError::CommandTimedOut { bound_secs: 1, .. }), "{error}");
+        assert!(!dir.path().join("left").exists());
+    }
+
+    #[test]
+    fn a_late_program_that_does_not_listen_is_killed_after_its_grace() {
+        let start = Instant::now();
+        let script = "trap '' TERM; while :; do sleep 0.1; done";
+        run_gently(sh(script), Duration::from_millis(200), Duration::from_millis(300)).unwrap_err();
+        assert!((Duration::from_millis(500)..LONG).contains(&start.elapsed()), "{:?}", start.elapsed());
     }
 
     #[test]

@@ -69,6 +69,9 @@ const SIGNATURE: u32 = 0xca57_7a02;
 
 /// Time to download, install and configure the packages: a minute on a quiet machine.
 const BOOTSTRAP_BOUND: Duration = Duration::from_secs(1800);
+/// Time it has, once that is over, to remove what it unpacked: nobody else may remove the files of a
+/// user namespace.
+const BOOTSTRAP_GRACE: Duration = Duration::from_secs(30);
 /// Time to unpack or to pack 0.5 GB of files: some seconds.
 const FILES_BOUND: Duration = Duration::from_secs(300);
 /// Time for one question to apt.
@@ -182,7 +185,7 @@ impl System<'_> {
             // Whatever is left when the program is killed goes with the working directory.
             command.env("TMPDIR", self.work);
         }
-        exec::run(command, BOOTSTRAP_BOUND)?;
+        exec::run_gently(command, BOOTSTRAP_BOUND, BOOTSTRAP_GRACE)?;
         Ok(())
     }
 

@@ -12,9 +12,9 @@
 //! happens then. On its serial console is a root shell, and lines beginning with `castra-guest:`
 //! tell what it did.
 //!
-//! Owns:
-//! what is in the images and how they are made. Never does: install anything on the host, leave
-//! anything behind on failure, or publish half an image. Every program it runs has a bound.
+//! Owns: what is in the images and how they are made. Never does: install anything on the host,
+//! leave anything behind on failure, or publish half an image. Every program it runs has a bound,
+//! and the one that makes files nobody else may remove is asked to end before it is killed.
 //! Tests: in each file; `tests/guest_image.rs` builds and boots them.
 
 mod boot;
