@@ -190,6 +190,19 @@ impl BaseImage {
         self.identity.sha512 = Some(sha512);
         self
     }
+
+    /// The same image, with the digest that the `.sha512` file beside it gives, if there is one. For
+    /// images that were just put into a workspace: nobody else keeps that file true.
+    #[must_use]
+    pub fn with_digest_beside(self) -> Self {
+        let mut beside = self.file.path.clone().into_os_string();
+        beside.push(".sha512");
+        let text = std::fs::read_to_string(beside).unwrap_or_default();
+        match text.split_once(' ').and_then(|(digits, _)| digits.parse().ok()) {
+            Some(sha512) => self.with_digest(sha512),
+            None => self,
+        }
+    }
 }
 
 /// Reads the header of the qcow2 image in `file`.

@@ -8,7 +8,8 @@
 //!   ssh_config                               what `ssh` and its friends read to reach the guests
 //!   overlays/<vm>.qcow2                      what the guest writes to
 //!   images/<name>.qcow2  <name>.qcow2.sha512 cached base images
-//!   logs/<vm>.log  <vm>-serial.log  events.jsonl  host-broker.log  bootstrap/
+//!   logs/<vm>.log  <vm>-serial.log  <vm>-serial.log.1
+//!   logs/events.jsonl  host-broker.log  bootstrap/
 //!   bootstrap/                               staging of bootstrap runs
 //!   metadata/workspace.json  config_snapshot.toml
 //!   metadata/vms/<vm>.json                   the VM's record: definition and current run
@@ -147,6 +148,11 @@ impl Layout {
     /// What the guest writes to its serial console.
     pub fn serial_log(&self, vm: &VmName) -> PathBuf {
         self.logs().join(format!("{vm}-serial.log"))
+    }
+
+    /// What it wrote before that, where the serial log had become too long.
+    pub fn serial_log_before(&self, vm: &VmName) -> PathBuf {
+        self.logs().join(format!("{vm}-serial.log.1"))
     }
 
     /// The events of every command, one JSON object a line.
@@ -322,6 +328,7 @@ mod tests {
             layout.overlay(&vm),
             layout.vm_log(&vm),
             layout.serial_log(&vm),
+            layout.serial_log_before(&vm),
             layout.vm_record(&vm),
             layout.operation(&vm),
             layout.seed(&vm),

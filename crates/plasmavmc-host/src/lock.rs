@@ -98,6 +98,22 @@ impl FileLock {
         }
     }
 
+    /// Whether somebody holds the lock alone. Writes nothing, and makes no file.
+    ///
+    /// # Errors
+    /// [`HostError::Io`].
+    pub fn is_held(path: &Path) -> Result<bool, HostError> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            result => result.context("open", path)?,
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error).context("lock", path),
+        }
+    }
+
     /// The locked file, to be inherited by a child that shall go on holding the lock.
     pub fn as_file(&self) -> &File {
         &self.file
@@ -135,11 +151,15 @@ mod tests {
     fn a_second_holder_waits_for_its_bound_and_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("locks/web.lock");
+        assert!(!FileLock::is_held(&path).unwrap());
+        assert!(!path.exists(), "looking made the file");
         let first = FileLock::try_acquire(&path).unwrap().expect("nobody holds it");
+        assert!(FileLock::is_held(&path).unwrap());
         assert!(FileLock::try_acquire(&path).unwrap().is_none());
         let error = FileLock::acquire(&path, Duration::from_millis(20)).unwrap_err();
         assert!(matches!(error, LockError::Busy { .. }));
         drop(first);
+        assert!(!FileLock::is_held(&path).unwrap());
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
     }
 

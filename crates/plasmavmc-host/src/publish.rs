@@ -26,6 +26,38 @@ pub fn private_dir(path: &Path) -> Result<(), HostError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).context("create directory", path)
 }
 
+/// As [`private_dir`], for a directory below `root`: none of the directories in between, nor itself,
+/// may be a symbolic link. `root` may be reached through one.
+///
+/// A workspace can come with a repository somebody has cloned: it must not choose where else on the
+/// host Castra writes.
+///
+/// # Errors
+/// [`HostError::Malformed`] where one is a link or a file; [`HostError::Io`].
+pub fn private_dir_below(root: &Path, path: &Path) -> Result<(), HostError> {
+    private_dir(root)?;
+    let Ok(below) = path.strip_prefix(root) else { return private_dir(path) };
+    let mut dir = root.to_owned();
+    for part in below {
+        dir.push(part);
+        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => own_dir(&dir)?,
+            result => result.context("create directory", &dir)?,
+        }
+    }
+    Ok(())
+}
+
+fn own_dir(dir: &Path) -> Result<(), HostError> {
+    let kind = fs::symlink_metadata(dir).context("inspect", dir)?.file_type();
+    if kind.is_dir() {
+        return Ok(());
+    }
+    let what = if kind.is_symlink() { "a symbolic link, which is not followed" } else { "a file" };
+    let reason = format!("it is {what}");
+    Err(HostError::Malformed { path: dir.to_owned(), expected: "a directory", reason })
+}
+
 /// Replaces `path` with `bytes`, readable by this user only (0600).
 ///
 /// # Errors
@@ -138,6 +170,26 @@ mod tests {
             write(&nested.join("f"), b"x").unwrap();
             assert_eq!((mode(&nested), mode(&nested.join("f"))), (0o700, 0o600));
             fs::remove_file(nested.join("f")).unwrap();
+        }
+    }
+
+    #[test]
+    fn below_a_root_no_link_stands_for_a_directory() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let (real, root) = (dir.path().join("real"), dir.path().join("root"));
+        fs::create_dir_all(real.join("a")).unwrap();
+        symlink(&real, &root).unwrap();
+        private_dir_below(&root, &root.join("a/b/c")).unwrap();
+        private_dir_below(&root, &root).unwrap();
+        assert!(real.join("a/b/c").is_dir());
+        symlink(dir.path(), root.join("a/link")).unwrap();
+        fs::write(root.join("a/file"), "").unwrap();
+        for (name, what) in
+            [("a/link", "a symbolic link"), ("a/link/real", "a symbolic link"), ("a/file/x", "a file")]
+        {
+            let error = private_dir_below(&root, &root.join(name)).unwrap_err().to_string();
+            assert!(error.contains(&format!("is not a directory: it is {what}")), "{name}: {error}");
         }
     }
 

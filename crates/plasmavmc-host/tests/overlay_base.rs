@@ -110,6 +110,11 @@ fn a_known_digest_decides_whatever_the_time_of_the_file() {
     kept.verify(&kept.image().with_digest(digest("a"))).unwrap();
     assert!(is_other_bytes(&kept.verify(&kept.image().with_digest(digest("b")))));
     assert!(is_other_bytes(&kept.verify(&kept.image())), "without a digest, the time tells");
+    for (digit, same) in [("a", true), ("b", false)] {
+        let line = format!("{}  base.img\n", digit.repeat(128));
+        fs::write(kept.dir.path().join("base.img.sha512"), line).unwrap();
+        assert_eq!(kept.verify(&kept.image().with_digest_beside()).is_ok(), same);
+    }
 }
 
 #[test]

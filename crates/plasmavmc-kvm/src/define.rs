@@ -19,7 +19,8 @@ impl KvmBackend<'_> {
         let vm = &spec.name;
         let offer = self.offer()?;
         argv::check(spec, &offer, firmware::installed().is_some())?;
-        publish::private_dir(&self.layout().metadata()).map_err(fault::host("make its directory"))?;
+        let (root, metadata) = (self.layout().root(), self.layout().metadata());
+        publish::private_dir_below(root, &metadata).map_err(fault::host("make its directory"))?;
         offer.keep(&self.layout().qemu_offer());
         let known = Record::load(self.layout(), vm).map_err(fault::record(vm))?;
         if known.as_ref().is_some_and(|known| known.spec == *spec) {

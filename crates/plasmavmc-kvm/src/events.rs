@@ -99,8 +99,7 @@ impl JournalEvents {
         while changes.next().is_ok() {}
         let mut bytes = Vec::new();
         self.file.read_to_end(&mut bytes)?;
-        // A journal that cannot be read says nothing more; the end of the process still will.
-        let messages = self.codec.push(&bytes).unwrap_or_default();
+        let messages = self.codec.push_torn(&bytes);
         self.queue.extend(messages.iter().filter_map(journal::event));
         Ok(())
     }

@@ -49,10 +49,11 @@ pub(crate) enum ShutdownCause {
     Other,
 }
 
-/// Reads a journal; an empty one where there is none.
+/// Reads a journal; an empty one where there is none. A line that was torn, as a full disk tears it,
+/// is passed over.
 pub(crate) fn read(path: &Path) -> Journal {
     let mut journal = Journal::default();
-    for message in Codec::new().push(&read_end(path).unwrap_or_default()).unwrap_or_default() {
+    for message in Codec::new().push_torn(&read_end(path).unwrap_or_default()) {
         journal.apply(&message);
     }
     journal
@@ -192,6 +193,15 @@ mod tests {
         let mut lines = vec![line("RTC_CHANGE", &json!({ "offset": 7 })); 20_000];
         lines.push(shutdown("host-signal"));
         assert_eq!(journal(&lines).shutdown, Some(ShutdownCause::Signal));
+    }
+
+    #[test]
+    fn a_torn_line_hides_nothing_that_was_reported_before_or_after() {
+        let (stop, resume) = (line("STOP", &Value::Null), line("RESUME", &Value::Null));
+        let torn = stop[..stop.len() / 2].to_owned() + &resume;
+        let end = shutdown("guest-shutdown");
+        assert_eq!(journal(&[stop.clone(), torn.clone()]).state(), VmState::Paused);
+        assert_eq!(journal(&[stop, torn, end]).shutdown, Some(ShutdownCause::Guest));
     }
 
     #[test]

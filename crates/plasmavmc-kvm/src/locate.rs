@@ -1,8 +1,8 @@
 //! Finds the process that runs a VM, and is never wrong about a stranger.
 //!
 //! ```text
-//! pidfile ── identity matches and the marker is on its command line ──► it lives
-//!    │ missing, garbage, or of another run
+//! pidfile ── identity matches, and its command line shows the marker or nothing ──► it lives
+//!    │ missing, garbage, of another run, or of a process that is gone
 //!    ▼
 //! record's run ── a process of this user carries the marker ──────────► it lives
 //!    │ none
@@ -10,12 +10,14 @@
 //! stopped
 //! ```
 //!
-//! A pidfile of the record's own run whose process is gone settles it at once: no other process was
-//! ever given that token. So the processes are only searched where a launcher died half-way or the
-//! pidfile was damaged. Never does: change anything. Tests: `tests/it/identity.rs`.
+//! A pidfile of the record's own run whose process is gone settles it at once, unless the live lock
+//! is held: then QEMU was started by a script that stayed and died before it. So the processes are
+//! only searched where there is reason to. Where the lock is held and nothing is found, someone is
+//! starting the VM, or QEMU is so far gone that it shows no command line: that is not for here to
+//! tell. Never does: change anything. Tests: `tests/it/identity.rs`, `tests/it/wrapped.rs`.
 
 use plasmavmc_host::process::{BootId, PidFile, Process, find_by_argument};
-use plasmavmc_host::{HostError, Layout};
+use plasmavmc_host::{FileLock, HostError, Layout};
 use plasmavmc_types::{RunToken, VmName};
 
 use crate::argv;
@@ -50,13 +52,14 @@ pub(crate) fn locate(
     let pidfile = PidFile::read(&layout.pid_file(vm));
     if let Some(PidFile { identity, token }) = pidfile
         && let Some(process) = Process::open(identity)?
-        && process.has_argument(&argv::marker(vm, token))?
+        // A process that was killed shows nothing for as long as the kernel takes its memory back.
+        && process.shows_argument(&argv::marker(vm, token))? != Some(false)
     {
         return Ok(Some(Live { process, token, found: Found::Pidfile }));
     }
     let Some(run) = record.and_then(|record| record.run.as_ref()) else { return Ok(None) };
     let is_over = pidfile.is_some_and(|pidfile| pidfile.token == run.token);
-    if is_over || run.boot_id != BootId::current()? {
+    if run.boot_id != BootId::current()? || is_over && !FileLock::is_held(&layout.live_lock(vm))? {
         return Ok(None);
     }
     // The oldest: where QEMU is started by a script that stays, the script.

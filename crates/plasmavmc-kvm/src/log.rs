@@ -3,26 +3,56 @@
 //! Each launch begins with a header line that holds its token, so that the words of one run are
 //! told from those of the runs before. Tests: below.
 
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use plasmavmc_host::{HostError, IoContext};
+use plasmavmc_host::{HostError, IoContext, publish};
 use plasmavmc_types::{RunToken, Timestamp};
 
 /// How much of a log is read: its end.
 const READ_MAX: u64 = 64 * 1024;
 
+/// How long a serial log may be when a run begins, in bytes. Weeks of an idle guest's words; a guest
+/// that writes without end makes it longer than that within its run.
+pub(crate) const SERIAL_MAX: u64 = 16 << 20;
+
 /// Opens a log for appending, readable by this user only where it is made now.
 pub(crate) fn open(path: &Path) -> Result<File, HostError> {
-    File::options().append(true).create(true).mode(0o600).open(path).context("open", path)
+    make_way(path)?;
+    ours(File::options().append(true)).open(path).context("open", path)
 }
 
 /// Empties a log, or makes an empty one, readable by this user only.
 pub(crate) fn empty(path: &Path) -> Result<(), HostError> {
-    let open = File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
-    open.map(drop).context("empty", path)
+    make_way(path)?;
+    ours(File::options().write(true).truncate(true)).open(path).map(drop).context("empty", path)
+}
+
+/// Puts a log aside that has grown longer than [`SERIAL_MAX`], in the place of the one before it.
+pub(crate) fn rotate(path: &Path, before: &Path) -> Result<(), HostError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() && found.len() > SERIAL_MAX => {
+            fs::rename(path, before).context("put aside", path)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A file that is made private, and never reached through a symbolic link.
+fn ours(options: &mut OpenOptions) -> &mut OpenOptions {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    options.create(true).mode(0o600).custom_flags(flags)
+}
+
+/// Removes what is no file from a log's place: a symbolic link would lead a guest's words into
+/// another file, which need not be the workspace's own.
+fn make_way(path: &Path) -> Result<(), HostError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => publish::remove(path).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Writes the header of a launch.

@@ -76,7 +76,7 @@ impl Record {
     /// Publishes the record.
     pub(crate) fn save(&self, layout: &Layout) -> Result<(), HostError> {
         let path = layout.vm_record(&self.spec.name);
-        publish::private_dir(&layout.vm_records())?;
+        publish::private_dir_below(layout.root(), &layout.vm_records())?;
         let text = serde_json::to_vec_pretty(self).map_err(io::Error::from).context("encode", &path)?;
         publish::write(&path, &text)
     }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use plasmavmc_host::process::{PidFile, ProcessState};
-use plasmavmc_host::{FileLock, failpoint, publish};
+use plasmavmc_host::{FileLock, LockError, failpoint, publish};
 use plasmavmc_hypervisor::{Error, StopMethod};
 use plasmavmc_types::{StopReason, VmName};
 use rustix::process::Signal;
@@ -18,8 +18,8 @@ use crate::fault;
 use crate::locate::Live;
 use crate::record::Record;
 
-/// How long a run's lock may outlive its process. The kernel frees it before it reports the end, so
-/// whoever else holds it is starting the VM anew.
+/// How long a look at the lock of a run that seems over waits for it: another command holds it for
+/// a write or two.
 const LOCK_BOUND: Duration = Duration::from_millis(500);
 
 impl KvmBackend<'_> {
@@ -60,16 +60,19 @@ impl KvmBackend<'_> {
     pub(crate) fn wait(&self, vm: &VmName, timeout: Duration) -> Result<Option<StopReason>, Error> {
         let end = Instant::now().checked_add(timeout);
         loop {
+            let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
             let live = match self.find(vm) {
                 Ok((_, Some(live))) => live,
-                Ok((_, None)) => return self.settle(vm).map(Some),
+                Ok((_, None)) => match self.settle(vm)? {
+                    None if !left.is_zero() => continue,
+                    reason => return Ok(reason),
+                },
                 // A pidfile whose process is gone tells the end, whatever became of the record.
                 Err(_) if PidFile::read(&self.layout().pid_file(vm)).is_some() => {
                     return self.stop_reason(vm, None).map(|it| Some(it.unwrap_or(StopReason::Requested)));
                 }
                 Err(error) => return Err(error),
             };
-            let left = end.map_or(timeout, |end| end.saturating_duration_since(Instant::now()));
             let ended = live.process.exits_within(left).map_err(fault::during(vm, "wait for its process"))?;
             if !ended {
                 return Ok(None);
@@ -77,26 +80,31 @@ impl KvmBackend<'_> {
         }
     }
 
-    /// Writes down the end of a run whose process is gone, and returns its reason.
+    /// Writes down the end of a run whose process is gone, and returns its reason. None where
+    /// somebody holds the live lock: it is not over, or the VM is being started anew.
     ///
-    /// Where someone is starting the VM anew, the record is theirs to write. Where the disk is full,
-    /// the VM has stopped all the same: the evidence stays and is read again.
-    pub(crate) fn settle(&self, vm: &VmName) -> Result<StopReason, Error> {
+    /// Where the disk is full, the VM has stopped all the same: the evidence stays and is read again.
+    pub(crate) fn settle(&self, vm: &VmName) -> Result<Option<StopReason>, Error> {
         let mut record = self.record(vm)?;
-        if (record.run.is_some() || self.has_leftovers(vm))
-            && let Ok(lock) = FileLock::acquire(&self.layout().live_lock(vm), LOCK_BOUND)
-        {
-            record = self.record(vm)?;
-            if self.locate(vm, Some(&record))?.is_none() {
-                let mut settled = record.clone();
-                if self.settle_locked(&mut settled, &lock).is_ok() {
-                    record = settled;
+        if record.run.is_some() || self.has_leftovers(vm) {
+            match FileLock::acquire(&self.layout().live_lock(vm), LOCK_BOUND) {
+                Ok(lock) => {
+                    record = self.record(vm)?;
+                    if self.locate(vm, Some(&record))?.is_some() {
+                        return Ok(None);
+                    }
+                    let mut settled = record.clone();
+                    if self.settle_locked(&mut settled, &lock).is_ok() {
+                        record = settled;
+                    }
                 }
+                Err(LockError::Busy { .. }) => return Ok(None),
+                Err(LockError::Host { .. }) => {}
             }
         }
         let reason = self.stop_reason(vm, Some(&record))?;
         // A VM that never ran is as stopped as one that was asked to be.
-        Ok(reason.unwrap_or(StopReason::Requested))
+        Ok(Some(reason.unwrap_or(StopReason::Requested)))
     }
 
     /// Writes down the end of a run, under the VM's lock.

@@ -116,16 +116,17 @@ impl Process {
         }
     }
 
-    /// Waits until it has ended, at most `bound`; tells whether it did.
+    /// Waits until it has ended, at most `bound`; tells whether it did. A bound beyond what a clock
+    /// holds is none.
     ///
     /// # Errors
     /// [`HostError::Io`] where the system cannot be asked.
     pub fn exits_within(&self, bound: Duration) -> Result<bool, HostError> {
-        let end = Instant::now() + bound;
+        let end = Instant::now().checked_add(bound);
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
-            match poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&timeout)) {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], timeout.as_ref()) {
                 Ok(ready) => return Ok(ready > 0),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error).context("wait for", &proc_path(self.pid(), "")),
@@ -167,16 +168,23 @@ impl Process {
     pub fn has_argument(&self, argument: &str) -> Result<bool, HostError> {
         let end = Instant::now() + LOADING_BOUND;
         loop {
-            let found = scan::has_argument(self.pid(), argument)?;
-            if self.exits_within(Duration::ZERO)? {
-                return Ok(false);
-            }
-            match found {
+            match self.shows_argument(argument)? {
                 Some(found) => return Ok(found),
                 None if Instant::now() >= end => return Ok(false),
                 None => std::thread::sleep(Duration::from_millis(1)),
             }
         }
+    }
+
+    /// Whether one of its command line's arguments is exactly `argument`. None where it lives and
+    /// shows no command line: its program is just being loaded, or it was killed and the kernel is
+    /// still taking its memory back, while all its files and locks are still held.
+    ///
+    /// # Errors
+    /// [`HostError::Io`] where the command line cannot be read.
+    pub fn shows_argument(&self, argument: &str) -> Result<Option<bool>, HostError> {
+        let found = scan::has_argument(self.pid(), argument)?;
+        Ok(if self.exits_within(Duration::ZERO)? { Some(false) } else { found })
     }
 }
 
@@ -254,6 +262,34 @@ mod tests {
         child.0.wait().unwrap();
         process.signal(Signal::KILL).unwrap();
         assert_eq!(process.state().unwrap(), ProcessState::Dead);
+    }
+
+    #[test]
+    fn a_wait_without_a_bound_ends_with_the_process() {
+        let child = Sleeper::start();
+        let process = child.process();
+        process.signal(Signal::KILL).unwrap();
+        assert!(process.exits_within(Duration::MAX).unwrap());
+    }
+
+    #[test]
+    fn a_process_that_lives_on_without_a_command_line_is_not_taken_for_a_stranger() {
+        // A process whose first thread has ended shows none, as one that is being killed does.
+        let script = "use threads; threads->create(sub { sleep 600 }); syscall($ARGV[0], 0)";
+        let exit_thread = if cfg!(target_arch = "aarch64") { "93" } else { "60" };
+        let child = Sleeper(Command::new("perl").args(["-e", script, exit_thread]).spawn().unwrap());
+        let process = child.process();
+        let end = Instant::now() + Duration::from_secs(20);
+        while process.state().unwrap() != ProcessState::Dead {
+            assert!(Instant::now() < end, "its first thread goes on");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(process.shows_argument(exit_thread).unwrap(), None);
+        assert!(!process.exits_within(Duration::ZERO).unwrap());
+        assert!(Process::open(process.identity()).unwrap().is_some());
+        process.signal(Signal::KILL).unwrap();
+        assert!(process.exits_within(Duration::from_secs(10)).unwrap());
+        assert_eq!(process.shows_argument(exit_thread).unwrap(), Some(false));
     }
 
     #[test]

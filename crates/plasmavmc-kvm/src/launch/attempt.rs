@@ -1,14 +1,15 @@
 //! One QEMU with one accelerator, from the intent on disk to a guest that runs.
 //!
-//! Where it fails, the process it started is gone and the record says that nothing runs.
-//! Tests: `tests/it/launch.rs`.
+//! Where it fails, the process it started is gone and the record says that nothing runs. A QEMU that
+//! does not even end keeps its record and its pidfile, so that the next command finds it.
+//! Tests: below, `tests/it/launch.rs`, `tests/it/wrapped.rs`.
 
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use plasmavmc_host::process::{BootId, Detached, Launched, PidFile};
+use plasmavmc_host::process::{BootId, Detached, Launched, PidFile, Process, find_by_argument};
 use plasmavmc_host::socket::{self, Connected};
 use plasmavmc_host::{FileLock, HostError, IoContext, Layout, exec, failpoint};
 use plasmavmc_hypervisor::Error;
@@ -40,6 +41,8 @@ pub(super) enum Failure {
     Ended { fault: Fault, source: LaunchFault },
     /// Anything else.
     Error(Error),
+    /// QEMU did not come so far, and would not end either.
+    Lives(Error),
 }
 
 /// How far QEMU came.
@@ -66,13 +69,21 @@ impl KvmBackend<'_> {
             Ok(launched) => self.watch(record, accelerator, launched),
             Err(error) => Err(Failure::Error(spawn_error(&vm, error))),
         };
-        if result.is_err() {
-            // Best effort: what is left here is read as "stopped" by everyone.
-            record.run = None;
-            let _ = record.save(self.layout());
-            let _ = self.remove_leftovers(&vm);
+        if let Err(failure) = &result {
+            self.forget(record, failure);
         }
         result
+    }
+
+    /// Forgets a run that failed, unless its process lives on: nothing else would tell of it.
+    fn forget(&self, record: &mut Record, failure: &Failure) {
+        if matches!(failure, Failure::Lives(_)) {
+            return;
+        }
+        // Best effort: what is left here is read as "stopped" by everyone.
+        record.run = None;
+        let _ = record.save(self.layout());
+        let _ = self.remove_leftovers(&record.spec.name);
     }
 
     /// Makes the files, writes down the intent, and returns the process to be launched.
@@ -84,7 +95,7 @@ impl KvmBackend<'_> {
         lock: &FileLock,
     ) -> Result<Detached, Error> {
         let (layout, vm) = (self.layout(), record.spec.name.clone());
-        files::check_bases(&record.spec)?;
+        files::check_disks(&record.spec)?;
         let prepare = fault::during(&vm, "prepare its files");
         let uefi = files::uefi(layout, &record.spec).map_err(&prepare)?;
         let log = files::prepare(layout, &vm).map_err(&prepare)?;
@@ -117,7 +128,12 @@ impl KvmBackend<'_> {
 
     /// Writes the pidfile of a QEMU that was launched, and waits until the guest runs. A QEMU that
     /// does not come so far is ended.
-    fn watch(&self, record: &Record, accelerator: Accelerator, launched: Launched) -> Result<(), Failure> {
+    fn watch(
+        &self,
+        record: &Record,
+        accelerator: Accelerator,
+        mut launched: Launched,
+    ) -> Result<(), Failure> {
         failpoint::hit("launch.spawned");
         let (layout, vm) = (self.layout(), &record.spec.name);
         let Some(run) = &record.run else { return Ok(()) };
@@ -125,30 +141,31 @@ impl KvmBackend<'_> {
         let written = pidfile.write(&layout.pid_file(vm)).map_err(fault::during(vm, "write its pidfile"));
         failpoint::hit("launch.pidfile-written");
         let outcome = written.and_then(|()| answer(layout.root(), vm, accelerator, &launched));
+        if matches!(outcome, Ok(Outcome::Running)) {
+            failpoint::hit("launch.running");
+            let (pid, log) = (launched.process.pid(), layout.vm_log(vm));
+            self.sink.emit(Some(vm), EventKind::VmLaunched { pid, accelerator, log });
+            self.keep(launched);
+            return Ok(());
+        }
+        if !end(&launched.process, &argv::marker(vm, run.token)) {
+            self.keep(launched);
+            let what = "end after its start had failed";
+            return Err(Failure::Lives(Error::Unresponsive { vm: vm.clone(), what, bound: END_BOUND }));
+        }
         match outcome {
-            Ok(Outcome::Running) => {
-                failpoint::hit("launch.running");
-                let (pid, log) = (launched.process.pid(), layout.vm_log(vm));
-                self.sink.emit(Some(vm), EventKind::VmLaunched { pid, accelerator, log });
-                self.keep(launched);
-                Ok(())
-            }
-            Ok(Outcome::Ended) => {
-                let status = end(launched);
+            Ok(Outcome::Running | Outcome::Ended) => {
+                let status = launched.child.try_wait().ok().flatten();
                 let said = log::since_launch(&layout.vm_log(vm), run.token);
                 let fault = diagnose::diagnose(&record.spec, &said);
                 let said = diagnose::last_words(&said);
                 Err(Failure::Ended { fault, source: LaunchFault { accelerator, status, said } })
             }
             Ok(Outcome::Silent) => {
-                end(launched);
                 let what = "start the guest";
                 Err(Failure::Error(Error::Unresponsive { vm: vm.clone(), what, bound: ANSWER_BOUND }))
             }
-            Err(error) => {
-                end(launched);
-                Err(Failure::Error(error))
-            }
+            Err(error) => Err(Failure::Error(error)),
         }
     }
 
@@ -203,16 +220,23 @@ fn converse(stream: std::os::unix::net::UnixStream, accelerator: Accelerator) ->
     }
 }
 
-/// Makes sure that a QEMU is gone, and tells how it ended.
-fn end(mut launched: Launched) -> Option<ExitStatus> {
-    if !launched.process.exits_within(Duration::from_millis(200)).unwrap_or(false) {
-        let _ = launched.process.signal(Signal::TERM);
-        if !launched.process.exits_within(END_BOUND).unwrap_or(false) {
-            let _ = launched.process.signal(Signal::KILL);
-            let _ = launched.process.exits_within(END_BOUND);
-        }
+/// Ends a QEMU that was launched, and whatever else carries its marker: a script that stays may have
+/// started it. Tells whether all of them are gone.
+fn end(launched: &Process, marker: &str) -> bool {
+    let gone = end_process(launched);
+    let others = find_by_argument(marker).unwrap_or_default();
+    others.iter().map(end_process).fold(gone, |all, gone| all && gone)
+}
+
+fn end_process(process: &Process) -> bool {
+    let gone_within = |bound| process.exits_within(bound).unwrap_or(false);
+    if gone_within(Duration::from_millis(200)) {
+        return true;
     }
-    launched.child.try_wait().ok().flatten()
+    [Signal::TERM, Signal::KILL].into_iter().any(|signal| {
+        let _ = process.signal(signal);
+        gone_within(END_BOUND)
+    })
 }
 
 /// QEMU could not be run at all.
@@ -223,5 +247,41 @@ fn spawn_error(vm: &VmName, error: HostError) -> Error {
             fault::host("start a VM")(missing)
         }
         error => fault::during(vm, "run QEMU")(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plasmavmc_hypervisor::conformance::small_spec;
+
+    use super::super::tests::{backend, running};
+
+    #[test]
+    fn a_failed_start_forgets_its_run_unless_its_process_lives_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = backend(dir.path());
+        let vm = small_spec("web").name;
+        let refused = || Error::UnknownVm { vm: vm.clone() };
+        for (failure, kept) in [(Failure::Lives(refused()), true), (Failure::Error(refused()), false)] {
+            let mut record =
+                running(&backend, Process::of_this_process().unwrap().identity(), RunToken::generate());
+            let before = record.clone();
+            backend.forget(&mut record, &failure);
+            assert_eq!(record.run, before.run.filter(|_| kept));
+            assert_eq!(Record::load(backend.layout(), &vm).unwrap().as_ref(), Some(&record));
+            assert_eq!(backend.layout().pid_file(&vm).exists(), kept);
+        }
+    }
+
+    #[test]
+    fn a_process_that_ignores_sigterm_ends_all_the_same() {
+        let script = "trap '' TERM; while :; do read x; done";
+        let mut command = Command::new("sh");
+        let mut child =
+            command.args(["-c", script]).stdin(std::process::Stdio::piped()).spawn().expect("a shell");
+        let process = Process::of_pid(child.id()).unwrap().unwrap();
+        assert!(end(&process, "no such marker"));
+        child.wait().unwrap();
     }
 }

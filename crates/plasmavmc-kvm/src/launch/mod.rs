@@ -37,11 +37,11 @@ const POLL: Duration = Duration::from_millis(20);
 impl KvmBackend<'_> {
     /// Starts a VM; one that lives is left alone.
     pub(crate) fn start(&self, vm: &VmName) -> Result<VmStatus, Error> {
-        let begun = Instant::now();
+        let deadline = Instant::now() + OTHER_START_BOUND;
         loop {
             let (record, live) = self.find(vm)?;
             if let Some(live) = live {
-                if let Some(status) = self.join(vm, &live, begun)? {
+                if let Some(status) = self.join(vm, &live, deadline)? {
                     return Ok(status);
                 }
             } else if let (Some(_), Some(lock)) = (record, self.try_lock(vm)?) {
@@ -52,7 +52,7 @@ impl KvmBackend<'_> {
                     return self.launch(record, &lock);
                 }
             }
-            if begun.elapsed() >= OTHER_START_BOUND {
+            if Instant::now() >= deadline {
                 let path = self.layout().live_lock(vm);
                 let waited_secs = OTHER_START_BOUND.as_secs();
                 return Err(fault::lock(vm)(LockError::Busy { path, waited_secs }));
@@ -67,7 +67,7 @@ impl KvmBackend<'_> {
 
     /// Takes part in a start that someone else made: writes the pidfile its launcher did not live
     /// to write, and waits until the guest runs. None where it ended meanwhile.
-    fn join(&self, vm: &VmName, live: &Live, begun: Instant) -> Result<Option<VmStatus>, Error> {
+    fn join(&self, vm: &VmName, live: &Live, deadline: Instant) -> Result<Option<VmStatus>, Error> {
         if live.found == Found::CommandLine {
             let pidfile = PidFile { identity: live.process.identity(), token: live.token };
             let path = self.layout().pid_file(vm);
@@ -78,7 +78,11 @@ impl KvmBackend<'_> {
             let status = self.status(vm)?;
             match status.state {
                 VmState::Stopped => return Ok(None),
-                VmState::Starting if begun.elapsed() < OTHER_START_BOUND => thread::sleep(POLL),
+                VmState::Starting if Instant::now() < deadline => thread::sleep(POLL),
+                VmState::Starting => {
+                    let (what, bound) = ("start the guest", OTHER_START_BOUND);
+                    return Err(Error::Unresponsive { vm: vm.clone(), what, bound });
+                }
                 _ => return Ok(Some(status)),
             }
         }
@@ -92,7 +96,7 @@ impl KvmBackend<'_> {
         loop {
             let (fault, source) = match self.attempt(&mut record, accelerator, lock) {
                 Ok(()) => return self.status(&vm),
-                Err(Failure::Error(error)) => return Err(error),
+                Err(Failure::Error(error) | Failure::Lives(error)) => return Err(error),
                 Err(Failure::Ended { fault, source }) => (fault, source),
             };
             let Some(to) = rest.next().filter(|_| fault == Fault::Other) else {
@@ -118,9 +122,70 @@ fn candidates(spec: &VmSpec, proven: &[Accelerator]) -> (Accelerator, Vec<Accele
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+    use std::sync::Arc;
+
     use super::*;
+    use crate::argv;
+    use crate::backend::KvmConfig;
+    use crate::record::Run;
+    use plasmavmc_host::Layout;
+    use plasmavmc_host::process::{BootId, Process, ProcessIdentity};
+    use plasmavmc_hypervisor::EventSink;
     use plasmavmc_hypervisor::conformance::small_spec;
-    use plasmavmc_types::AcceleratorChoice;
+    use plasmavmc_types::{AcceleratorChoice, RunToken, Timestamp};
+
+    struct Ignored;
+
+    impl EventSink for Ignored {
+        fn emit(&self, _vm: Option<&VmName>, _kind: EventKind) {}
+    }
+
+    /// A backend on a workspace, without QEMU.
+    pub(super) fn backend(root: &Path) -> KvmBackend<'static> {
+        let config = KvmConfig {
+            layout: Layout::new(root),
+            qemu: "/nonexistent/qemu".into(),
+            accelerators: Vec::new(),
+        };
+        KvmBackend::new(config, Arc::new(Ignored))
+    }
+
+    /// The record of a VM `web` that runs as that process, written with its pidfile.
+    pub(super) fn running(backend: &KvmBackend<'_>, identity: ProcessIdentity, token: RunToken) -> Record {
+        let mut record = Record::new(small_spec("web"), "pc-q35-10.0".to_owned());
+        record.run = Some(Run {
+            token,
+            boot_id: BootId::current().unwrap(),
+            accelerator: Accelerator::Tcg,
+            launched_at: Timestamp::from_unix_millis(0),
+            killed: false,
+        });
+        record.save(backend.layout()).unwrap();
+        PidFile { identity, token }.write(&backend.layout().pid_file(&record.spec.name)).unwrap();
+        record
+    }
+
+    #[test]
+    fn a_vm_that_somebody_started_and_that_never_runs_is_no_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let backend = backend(dir.path());
+        let vm = small_spec("web").name;
+        let token = RunToken::generate();
+        let mut command = Command::new("sh");
+        command.args(["-c", "read x", "sh", &argv::marker(&vm, token)]).stdin(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let process = Process::of_pid(child.id()).unwrap().unwrap();
+        let live = Live { process, token, found: Found::Pidfile };
+        running(&backend, live.process.identity(), token);
+        let joined = backend.join(&vm, &live, Instant::now());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(matches!(joined, Err(Error::Unresponsive { .. })), "{joined:?}");
+        // Where it ended meanwhile, the caller starts it.
+        assert_eq!(backend.join(&vm, &live, Instant::now()).unwrap(), None);
+    }
 
     #[test]
     fn auto_keeps_the_proven_order_and_insistence_has_no_alternative() {

@@ -1,7 +1,8 @@
 //! Bytes to messages, without I/O: whoever reads the socket or the journal hands the bytes over.
 //!
-//! A line may arrive in any number of pieces. A line longer than [`LINE_MAX`] or one that is not a
-//! message ends the codec: after it nothing can be trusted. Tests: below; fuzzed as `qmp`.
+//! A line may arrive in any number of pieces. In a conversation, a line longer than [`LINE_MAX`] or
+//! one that is not a message ends the codec: after it nothing can be trusted. In a file that a crash
+//! or a full disk may have torn, such a line is passed over. Tests: below; fuzzed as `qmp`.
 
 use super::Message;
 
@@ -50,6 +51,19 @@ impl Codec {
         }
         self.extend(rest)?;
         Ok(messages)
+    }
+
+    /// As [`Self::push`], passing over what is no message.
+    pub fn push_torn(&mut self, bytes: &[u8]) -> Vec<Message> {
+        let mut messages = Vec::new();
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            match self.push(line) {
+                Ok(found) => messages.extend(found),
+                // What is left of a line that is too long is no message either.
+                Err(_) => self.partial.clear(),
+            }
+        }
+        messages
     }
 
     fn extend(&mut self, bytes: &[u8]) -> Result<(), CodecError> {
@@ -113,6 +127,17 @@ mod tests {
             assert!(codec.push(&chunk).unwrap().is_empty());
         }
         assert!(matches!(codec.push(b"x"), Err(CodecError::LineTooLong)));
+    }
+
+    #[test]
+    fn a_torn_line_hides_no_other() {
+        let torn = format!("{{\"timesta{{\"event\": 1}}\n{}\n{SESSION}{{\"half", "x".repeat(LINE_MAX + 1));
+        let mut codec = Codec::new();
+        let mut messages = Vec::new();
+        for piece in torn.as_bytes().chunks(1 << 20) {
+            messages.extend(codec.push_torn(piece));
+        }
+        assert_eq!(messages, session());
     }
 
     proptest! {

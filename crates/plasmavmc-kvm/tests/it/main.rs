@@ -16,3 +16,4 @@ mod qmp;
 mod serial;
 mod stop;
 mod unresponsive;
+mod wrapped;

@@ -99,7 +99,7 @@ impl BaseImages {
         let names: Vec<&ImageName> = self.named.keys().collect();
         let paths = Images::open(session)?.provide(&names, &shelf, sink)?;
         for (file, path) in self.named.values_mut().zip(paths) {
-            *file = Some(BaseFile::inspect(&path, None)?);
+            *file = Some(BaseFile::inspect(&path, None)?.with_digest_beside());
         }
         Ok(())
     }

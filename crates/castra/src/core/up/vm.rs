@@ -1,6 +1,7 @@
 //! `up` for one VM: lock, observe, plan, drive the steps, unlock, wait.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, VmPlan, plan_up};
@@ -122,7 +123,7 @@ impl VmUp<'_> {
             status: VmStatus::NEVER_RAN,
             change: Change::AlreadyRunning,
             at: Instant::now(),
-            console_before: fs::metadata(&serial_log).map_or(0, |meta| meta.len()),
+            console_before: length(&serial_log),
             notes: Vec::new(),
         };
         for step in &plan.steps {
@@ -156,6 +157,10 @@ impl VmUp<'_> {
                     launched.at = Instant::now();
                     self.tell_accelerator(vm)?;
                     launched.status = self.start(vm, &handle)?;
+                    // Shorter now: it had grown too long and was put aside.
+                    if length(&serial_log) < launched.console_before {
+                        launched.console_before = 0;
+                    }
                     launched.change = Change::Started;
                 }
                 // Done before, or once the VM's lock is given back.
@@ -311,4 +316,9 @@ fn drifted(running: Option<&VmSpec>, wanted: &VmSpec, workspace: &WorkspaceId) -
                 "`castra down {vm} --workspace {workspace}` and `castra up {vm}` apply the changes"
             ))
     })
+}
+
+/// How long a file is; 0 where there is none.
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |meta| meta.len())
 }

@@ -23,7 +23,7 @@ const MAX_LINKS: usize = 99;
 /// [`HostError`] where a directory or the link cannot be made.
 pub fn prepare(dirs: &UserDirs, id: &WorkspaceId, layout: &Layout) -> Result<(), HostError> {
     for dir in [layout.logs(), layout.images(), layout.overlays(), layout.vm_records(), layout.locks()] {
-        publish::private_dir(&dir)?;
+        publish::private_dir_below(layout.root(), &dir)?;
     }
     if layout.root().parent() == Some(&default_projects_root(dirs)) {
         return Ok(());
