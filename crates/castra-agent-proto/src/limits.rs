@@ -28,8 +28,8 @@ pub const MAX_CAPABILITY: usize = 32;
 
 /// Bytes of a topic on the bus.
 pub const MAX_TOPIC: usize = 128;
-/// Bytes of one message on the bus.
-pub const MAX_MESSAGE: usize = 32 * 1024;
+/// Bytes of one message on the bus: in hexadecimal, and with all that is said about it, it fits a frame.
+pub const MAX_MESSAGE: usize = 32 * 1024 - 512;
 
 /// Bytes of any other text a guest says of itself: its version, its boot id, a reason.
 pub const MAX_TEXT: usize = 256;

@@ -10,4 +10,14 @@
 //! Owns: sessions with guests, the broker between guests and commands, what commands use to speak to
 //! it. Never does: decide what a VM is, start or stop one, print.
 
+pub mod broker;
+pub mod bus;
 pub mod client;
+pub mod clock;
+pub mod freshness;
+pub mod meter;
+mod outgoing;
+pub mod presence;
+pub mod record;
+pub mod session;
+pub mod switch;

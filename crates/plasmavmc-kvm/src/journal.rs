@@ -13,6 +13,7 @@ use plasmavmc_hypervisor::VmEvent;
 use plasmavmc_types::VmState;
 use serde_json::Value;
 
+use crate::argv::AGENT_PORT_ID;
 use crate::qmp::{Codec, Event, Message};
 
 /// How much of a journal is read: its end. An ordinary run writes less than 4 KiB.
@@ -131,6 +132,13 @@ pub(crate) fn event(message: &Message) -> Option<VmEvent> {
     }
 }
 
+/// What a message tells of the guest's end of the agent's port: whether it is open now.
+pub(crate) fn agent_port(message: &Message) -> Option<bool> {
+    let Message::Event(event) = message else { return None };
+    let is_agents = event.name == "VSERPORT_CHANGE" && event.data["id"] == AGENT_PORT_ID;
+    is_agents.then(|| event.data["open"].as_bool()).flatten()
+}
+
 /// The first of the members that is there and not empty.
 fn text(data: &Value, members: &[&str]) -> String {
     let found = members.iter().filter_map(|member| data[*member].as_str()).find(|text| !text.is_empty());
@@ -207,6 +215,16 @@ mod tests {
     #[test]
     fn a_missing_journal_tells_nothing() {
         assert_eq!(read(Path::new("/nonexistent")), Journal::default());
+    }
+
+    #[test]
+    fn only_the_agents_own_port_is_told_of() {
+        let change = |id: &str, open: bool| {
+            let data = json!({ "id": id, "open": open });
+            agent_port(&Message::Event(Event { name: "VSERPORT_CHANGE".to_owned(), data }))
+        };
+        assert_eq!((change("agent-port", true), change("agent-port", false)), (Some(true), Some(false)));
+        assert_eq!(change("qga-port", true), None);
     }
 
     #[test]

@@ -24,9 +24,11 @@ mod reason;
 mod record;
 mod status;
 mod stop;
+mod watch;
 
 pub use backend::{KvmBackend, KvmConfig};
 pub use diagnose::LaunchFault;
 pub use firmware::{UefiFiles, installed as installed_firmware};
 pub use marked::{MarkedProcess, marked_processes};
 pub use offer::OfferError;
+pub use watch::{JournalNews, JournalWatch, LiveProcess, PortChange, live_processes};

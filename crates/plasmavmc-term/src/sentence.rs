@@ -55,7 +55,7 @@ pub fn sentence(event: &EventKind) -> Option<String> {
             let verb = if *dry_run { "would remove" } else { "removed" };
             format!("{verb} {} ({})", path.display(), ByteSize::bytes(*reclaimed_bytes))
         }
-        _ => shutdown(event)?,
+        _ => return shutdown(event).or_else(|| channel(event)),
     };
     Some(text)
 }
@@ -130,6 +130,27 @@ fn shutdown(event: &EventKind) -> Option<String> {
     })
 }
 
+fn channel(event: &EventKind) -> Option<String> {
+    use EventKind as E;
+    Some(match event {
+        E::BrokerStarted { pid } => format!("broker started (pid {pid})"),
+        E::BrokerStopped { pid } => format!("broker stopped (pid {pid})"),
+        E::GuestHandshake { reason: Some(reason), .. } => format!("its agent was declined: {reason}"),
+        E::GuestHandshake { capabilities, .. } if capabilities.is_empty() => "its agent answers".to_owned(),
+        E::GuestHandshake { capabilities, .. } => {
+            format!("its agent answers: {}", capabilities.join(", "))
+        }
+        E::GuestLost { age_ms, reason } => {
+            format!("lost its agent, heard {} ago: {reason}", millis(*age_ms))
+        }
+        E::GuestReturned => "its agent answers again".to_owned(),
+        E::GuestReset => "was reset, its guest boots again".to_owned(),
+        E::GuestPanicked => "its guest's kernel crashed".to_owned(),
+        E::BlockError { device, reason } => format!("disk {device} failed: {reason}"),
+        _ => return None,
+    })
+}
+
 /// What is awaited after an event, as a line that goes on until the next one. None where the VM has
 /// come to rest.
 pub fn waiting_for(event: &EventKind) -> Option<&'static str> {
@@ -164,7 +185,7 @@ fn millis(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plasmavmc_types::{Accelerator, CleanupKind, StopReason};
+    use plasmavmc_types::{Accelerator, CleanupKind, HandshakeOutcome, StopReason};
 
     /// One of each event.
     fn samples() -> Vec<EventKind> {
@@ -207,6 +228,23 @@ mod tests {
             E::ShutdownComplete { outcome: ShutdownOutcome::Killed, total_ms: 25_000 },
             E::EphemeralLayerDiscarded { path: "/o".into(), reclaimed_bytes: 1 << 21 },
             E::PersistentLayerKept { path: "/o".into(), size_bytes: 1 << 21 },
+            E::BrokerStarted { pid: 42 },
+            E::BrokerStopped { pid: 42 },
+            E::GuestHandshake {
+                capabilities: vec!["exec".into(), "files".into()],
+                outcome: HandshakeOutcome::Ok,
+                reason: None,
+            },
+            E::GuestHandshake {
+                capabilities: Vec::new(),
+                outcome: HandshakeOutcome::Declined,
+                reason: Some(reason()),
+            },
+            E::GuestLost { age_ms: 6_500, reason: reason() },
+            E::GuestReturned,
+            E::GuestReset,
+            E::GuestPanicked,
+            E::BlockError { device: "root".into(), reason: reason() },
             E::CleanupProgress {
                 path: "/o".into(),
                 kind: CleanupKind::Overlay,
@@ -269,6 +307,15 @@ mod tests {
         ShutdownComplete: stopped after 25 s with SIGKILL
         EphemeralLayerDiscarded: discarded its overlay, 2 MiB reclaimed
         PersistentLayerKept: kept its disk /o (2 MiB)
+        BrokerStarted: broker started (pid 42)
+        BrokerStopped: broker stopped (pid 42)
+        GuestHandshake: its agent answers: exec, files
+        GuestHandshake: its agent was declined: why
+        GuestLost: lost its agent, heard 6.5 s ago: why
+        GuestReturned: its agent answers again
+        GuestReset: was reset, its guest boots again
+        GuestPanicked: its guest's kernel crashed
+        BlockError: disk root failed: why
         CleanupProgress: would remove /o (0 B)
         ");
     }

@@ -227,6 +227,46 @@ pub enum EventKind {
         /// Disk space it takes.
         size_bytes: u64,
     },
+    /// A broker serves the workspace's guest channels from now on.
+    BrokerStarted {
+        /// Its process id.
+        pid: u32,
+    },
+    /// It does not any more.
+    BrokerStopped {
+        /// Its process id.
+        pid: u32,
+    },
+    /// A guest's agent answered the broker's hello.
+    GuestHandshake {
+        /// What the guest can, sorted and unique; empty where it was declined.
+        capabilities: Vec<String>,
+        /// Whether the session is on.
+        outcome: HandshakeOutcome,
+        /// Why it was declined.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// A guest that was reachable is not any more.
+    GuestLost {
+        /// Time since its last answer.
+        age_ms: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A guest that was lost answers again, in the same session.
+    GuestReturned,
+    /// The guest was reset: it boots again in the same process.
+    GuestReset,
+    /// The guest's kernel crashed.
+    GuestPanicked,
+    /// A disk of the VM failed to read or write.
+    BlockError {
+        /// The disk.
+        device: String,
+        /// What went wrong.
+        reason: String,
+    },
     /// `clean` removed something, or would. Kept in `logs/events.jsonl` only where that file stays.
     CleanupProgress {
         /// What.
@@ -262,6 +302,16 @@ pub enum Stage {
     Handshake,
     /// The guest's SSH server sent its banner.
     Ssh,
+}
+
+/// Whether a guest was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HandshakeOutcome {
+    /// It was.
+    Ok,
+    /// It was not.
+    Declined,
 }
 
 /// A signal to a VM's process.

@@ -18,7 +18,7 @@ mod status;
 mod time;
 
 pub use bootstrap::{BootstrapDigest, BootstrapDigestError, BootstrapMode, BootstrapStep, StepStatus};
-pub use event::{CleanupKind, Escalation, Event, EventKind, ShutdownOutcome, Stage};
+pub use event::{CleanupKind, Escalation, Event, EventKind, HandshakeOutcome, ShutdownOutcome, Stage};
 pub use explain::{ErrorKind, Explain, repeated_source};
 pub use handle::{BackendName, VmHandle};
 pub use id::{ParseIdError, RunToken, VmId};

@@ -86,6 +86,9 @@ impl Bus {
 /// The port of the agent's, as the guest sees it in `/dev/virtio-ports`.
 const AGENT_PORT: &str = castra_agent_proto::limits::PORT_NAME;
 
+/// The id of the agent's port, by which QEMU's events name it.
+pub(crate) const AGENT_PORT_ID: &str = "agent-port";
+
 /// The port `qemu-guest-agent` opens by default.
 const GUEST_AGENT_PORT: &str = "org.qemu.guest_agent.0";
 
@@ -198,6 +201,7 @@ fn channel(argv: &mut Vec<String>, bus: Bus) {
         push(argv, "-chardev", format!("socket,id={id},fd={fd},server=on,wait=off"));
         push(argv, "-device", format!("virtserialport,bus=channel.0,chardev={id},name={name},id={id}-port"));
     }
+    debug_assert!(argv.iter().any(|argument| argument.ends_with(&format!("id={AGENT_PORT_ID}"))));
 }
 
 fn push(argv: &mut Vec<String>, option: &str, value: impl Into<String>) {

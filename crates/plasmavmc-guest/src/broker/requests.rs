@@ -1,0 +1,162 @@
+//! What commands ask of the broker.
+
+use castra_agent_proto::limits::capability;
+use castra_agent_proto::message::{Attach, Attached, BusSide, Publication, RefusedCode, body};
+use castra_agent_proto::{Frame, Kind};
+use plasmavmc_types::VmName;
+
+use super::link::HIGH_WATER;
+use super::peer::{Heard, Role};
+use super::{Broker, Vms};
+use crate::bus::Filter;
+use crate::switch::{ClientId, FromClient};
+
+/// Time between two looks at the VMs for the sake of commands that name one that is not known.
+const RESCAN_MS: u64 = 200;
+
+impl<V: Vms> Broker<V> {
+    /// Reads from a client and does what it asks.
+    pub(super) fn hear(&mut self, client: ClientId, now: u64) -> Heard {
+        let Some(peer) = self.peers.get_mut(&client) else { return Heard::Some };
+        let heard = peer.read(&mut self.buffer);
+        while let Some(peer) = self.peers.get_mut(&client) {
+            let frame = match peer.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return heard,
+                Err(()) => return Heard::Gone,
+            };
+            let done = match &peer.role {
+                Role::New { .. } => self.attach(client, &frame, now),
+                Role::Streams(vm) => {
+                    let vm = vm.clone();
+                    self.pass_to_guest(client, &vm, frame)
+                }
+                Role::Publish(vm) => {
+                    let vm = vm.clone();
+                    self.publish_to(client, &vm, &frame, now);
+                    Heard::Some
+                }
+                Role::Tail(_) | Role::Closing { .. } => Heard::Some,
+            };
+            if done == Heard::Gone {
+                return Heard::Gone;
+            }
+        }
+        Heard::Some
+    }
+
+    fn attach(&mut self, client: ClientId, frame: &Frame, now: u64) -> Heard {
+        let Some(attach) = body::<Attach>(frame).filter(|_| frame.kind == Kind::Attach) else {
+            return self.refuse(client, RefusedCode::Invalid, "this is no request", now);
+        };
+        match attach {
+            Attach::Streams { vm } => match self.known(&vm, now) {
+                Err((code, why)) => self.refuse(client, code, why, now),
+                Ok(vm) => self.admit(client, Role::Streams(vm)),
+            },
+            Attach::Publish { vm } => match self.known(&vm, now) {
+                Err((code, why)) => self.refuse(client, code, why, now),
+                Ok(vm) if self.can(&vm, capability::BUS) => self.admit(client, Role::Publish(vm)),
+                Ok(_) => self.refuse(client, RefusedCode::Unsupported, "the guest's agent knows no bus", now),
+            },
+            Attach::Tail { vm, topic } => self.admit(client, Role::Tail(Filter { vm, topic })),
+            Attach::Rescan => {
+                self.rescan(now);
+                // Whoever asks has VMs, or is about to.
+                self.retired = false;
+                self.alone_since = now;
+                self.finish(client, now)
+            }
+            Attach::Retire => {
+                self.rescan(now);
+                self.retired = true;
+                self.finish(client, now)
+            }
+        }
+    }
+
+    /// The VM of that name, where its guest can be spoken to.
+    fn known(&mut self, name: &str, now: u64) -> Result<VmName, (RefusedCode, &'static str)> {
+        let find = |broker: &Self| broker.links.keys().find(|vm| vm.as_str() == name).cloned();
+        let found = find(self).or_else(|| {
+            if now.saturating_sub(self.scanned_at) >= RESCAN_MS {
+                self.rescan(now);
+            }
+            find(self)
+        });
+        let vm = found.ok_or((RefusedCode::UnknownVm, "no VM of that name runs"))?;
+        if self.links[&vm].session.is_on() {
+            Ok(vm)
+        } else {
+            Err((RefusedCode::Unreachable, "the guest's agent is not there, or not yet"))
+        }
+    }
+
+    fn can(&self, vm: &VmName, capability: &str) -> bool {
+        let record = self.links.get(vm).and_then(|link| link.record());
+        record.is_some_and(|record| record.capabilities.iter().any(|it| it == capability))
+    }
+
+    fn admit(&mut self, client: ClientId, role: Role) -> Heard {
+        if let Some(peer) = self.peers.get_mut(&client) {
+            peer.attach(role);
+        }
+        Heard::Some
+    }
+
+    fn finish(&mut self, client: ClientId, now: u64) -> Heard {
+        if let Some(peer) = self.peers.get_mut(&client) {
+            peer.finish(&Attached::Ok, now);
+        }
+        Heard::Some
+    }
+
+    fn refuse(&mut self, client: ClientId, code: RefusedCode, why: &str, now: u64) -> Heard {
+        if let Some(peer) = self.peers.get_mut(&client) {
+            peer.refuse(code, why, now);
+        }
+        Heard::Some
+    }
+
+    /// Hands a frame of a stream to the guest.
+    fn pass_to_guest(&mut self, client: ClientId, vm: &VmName, frame: Frame) -> Heard {
+        let (kind, stream) = (frame.kind, frame.stream);
+        let Some(link) = self.links.get_mut(vm).filter(|link| link.session.is_on()) else {
+            if kind == Kind::Open {
+                self.unreachable(client, stream);
+            }
+            return Heard::Some;
+        };
+        match link.switch.from_client(client, frame) {
+            FromClient::ToGuest(frame) => link.send(&frame),
+            FromClient::Answer(frame) => {
+                if let Some(peer) = self.peers.get_mut(&client) {
+                    let _ = peer.send(&frame);
+                }
+            }
+            FromClient::Nothing => {}
+            FromClient::Broken => return Heard::Gone,
+        }
+        Heard::Some
+    }
+
+    /// Publishes a command's message, and answers.
+    fn publish_to(&mut self, client: ClientId, vm: &VmName, frame: &Frame, now: u64) {
+        let publication = Publication::parse(&frame.payload).filter(|_| frame.kind == Kind::Publish);
+        let Some(publication) = publication else {
+            self.refuse(client, RefusedCode::Invalid, "this is no message for the bus", now);
+            return;
+        };
+        let Some(link) = self.links.get_mut(vm).filter(|link| link.session.is_on()) else {
+            self.refuse(client, RefusedCode::Unreachable, "the guest's agent went", now);
+            return;
+        };
+        if link.backlog() > HIGH_WATER {
+            self.refuse(client, RefusedCode::Busy, "the guest does not read what it was sent before", now);
+            return;
+        }
+        link.send(&Frame::session(Kind::Publish, publication.to_payload()));
+        self.publish(vm, BusSide::Host, publication, now);
+        self.finish(client, now);
+    }
+}

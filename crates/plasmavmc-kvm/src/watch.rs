@@ -1,0 +1,190 @@
+//! What the guest channel's broker has to know of VMs: which live, and what their QEMUs report, of all
+//! at once.
+//!
+//! One inotify descriptor for every journal: a user may have few of them. Reads only; whoever waits
+//! polls the descriptor. Tests: below, and `tests/it/events.rs`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use plasmavmc_host::process::Process;
+use plasmavmc_host::{HostError, IoContext, Layout};
+use plasmavmc_hypervisor::VmEvent;
+use plasmavmc_types::{RunToken, VmName};
+use rustix::fs::inotify;
+
+use crate::journal;
+use crate::locate::locate;
+use crate::qmp::Codec;
+use crate::record::{self, Record};
+
+/// A VM's live process.
+#[derive(Debug)]
+pub struct LiveProcess {
+    /// The VM.
+    pub vm: VmName,
+    /// The run it was launched for.
+    pub token: RunToken,
+    /// The process.
+    pub process: Process,
+}
+
+/// The live processes of a workspace's VMs. A VM that cannot be looked at is left out.
+///
+/// # Errors
+/// [`HostError`] where the VMs cannot be listed.
+pub fn live_processes(layout: &Layout) -> Result<Vec<LiveProcess>, HostError> {
+    let live = record::names(layout)?.into_iter().filter_map(|vm| {
+        // A process is found although the record cannot be read.
+        let record = Record::load(layout, &vm).ok().flatten();
+        let live = locate(layout, &vm, record.as_ref()).ok().flatten()?;
+        Some(LiveProcess { vm, token: live.token, process: live.process })
+    });
+    Ok(live.collect())
+}
+
+/// What happened to the guest's end of the agent's port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortChange {
+    /// It was opened.
+    Opened,
+    /// It was closed.
+    Closed,
+}
+
+/// What a journal tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalNews {
+    /// What any subscriber is told.
+    Vm(VmEvent),
+    /// Of the agent's port. QEMU tells one change a second, the last one.
+    AgentPort(PortChange),
+}
+
+/// Follows the journals of VMs.
+#[derive(Debug)]
+pub struct JournalWatch {
+    layout: Layout,
+    changes: OwnedFd,
+    followed: BTreeMap<VmName, Followed>,
+}
+
+#[derive(Debug)]
+struct Followed {
+    file: File,
+    watch: i32,
+    codec: Codec,
+}
+
+impl JournalWatch {
+    /// Follows none yet.
+    ///
+    /// # Errors
+    /// [`HostError`] where the kernel watches no more files for this user.
+    pub fn new(layout: Layout) -> Result<Self, HostError> {
+        let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+        let changes = inotify::init(flags).context("watch", layout.root())?;
+        Ok(Self { layout, changes, followed: BTreeMap::new() })
+    }
+
+    /// Follows a VM's journal from its end on; from there again where it was followed before.
+    ///
+    /// # Errors
+    /// [`HostError`] where it cannot be read.
+    pub fn follow(&mut self, vm: &VmName) -> Result<(), HostError> {
+        self.forget(vm);
+        let path = self.layout.journal(vm);
+        let mut file = File::open(&path).context("open", &path)?;
+        let watch = inotify::add_watch(&self.changes, &path, inotify::WatchFlags::MODIFY);
+        let watch = watch.context("watch", &path)?;
+        file.seek(SeekFrom::End(0)).context("read", &path)?;
+        self.followed.insert(vm.clone(), Followed { file, watch, codec: Codec::new() });
+        Ok(())
+    }
+
+    /// Follows a VM's journal no more.
+    pub fn forget(&mut self, vm: &VmName) {
+        if let Some(followed) = self.followed.remove(vm) {
+            let _ = inotify::remove_watch(&self.changes, followed.watch);
+        }
+    }
+
+    /// What was reported since this was asked last.
+    pub fn news(&mut self) -> Vec<(VmName, JournalNews)> {
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut changes = inotify::Reader::new(&self.changes, &mut buffer);
+        let mut grown = Vec::new();
+        while let Ok(change) = changes.next() {
+            grown.push(change.wd());
+        }
+        let mut news = Vec::new();
+        for (vm, followed) in &mut self.followed {
+            if grown.contains(&followed.watch) {
+                news.extend(followed.read().into_iter().map(|it| (vm.clone(), it)));
+            }
+        }
+        news
+    }
+}
+
+impl Followed {
+    fn read(&mut self) -> Vec<JournalNews> {
+        let mut bytes = Vec::new();
+        // A journal that cannot be read says nothing more; the end of its process still will.
+        let _ = self.file.read_to_end(&mut bytes);
+        let messages = self.codec.push(&bytes).unwrap_or_default();
+        let news = messages.iter().filter_map(|message| match journal::agent_port(message) {
+            Some(true) => Some(JournalNews::AgentPort(PortChange::Opened)),
+            Some(false) => Some(JournalNews::AgentPort(PortChange::Closed)),
+            None => journal::event(message).map(JournalNews::Vm),
+        });
+        news.collect()
+    }
+}
+
+impl AsFd for JournalWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.changes.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use plasmavmc_host::publish;
+
+    #[test]
+    fn journals_are_followed_side_by_side_from_now_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let vms: [VmName; 2] = ["web", "db"].map(|name| name.parse().unwrap());
+        publish::private_dir(layout.journal(&vms[0]).parent().unwrap()).unwrap();
+        let mut watch = JournalWatch::new(layout.clone()).unwrap();
+        let mut files = vms.each_ref().map(|vm| {
+            std::fs::write(layout.journal(vm), "{\"event\":\"RESET\",\"data\":{}}\n").unwrap();
+            watch.follow(vm).unwrap();
+            File::options().append(true).open(layout.journal(vm)).unwrap()
+        });
+        assert_eq!(watch.news(), [], "what was there before is no news");
+        let port = |open| {
+            format!("{{\"event\":\"VSERPORT_CHANGE\",\"data\":{{\"open\":{open},\"id\":\"agent-port\"}}}}\n")
+        };
+        files[0].write_all(port(true).as_bytes()).unwrap();
+        files[1].write_all(b"{\"event\":\"RESET\",\"data\":{}}\n{\"event\":\"OTH").unwrap();
+        let expected = [
+            (vms[1].clone(), JournalNews::Vm(VmEvent::Reset)),
+            (vms[0].clone(), JournalNews::AgentPort(PortChange::Opened)),
+        ];
+        assert_eq!(watch.news(), expected);
+        watch.forget(&vms[1]);
+        files[1].write_all(b"ER\"}\n{\"event\":\"RESET\",\"data\":{}}\n").unwrap();
+        files[0].write_all(port(false).as_bytes()).unwrap();
+        let closed = JournalNews::AgentPort(PortChange::Closed);
+        assert_eq!(watch.news(), [(vms[0].clone(), closed)]);
+    }
+}
