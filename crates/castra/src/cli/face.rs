@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::args::GlobalArgs;
 use super::error::CliError;
 use super::events::EventView;
+use crate::core::broker::BrokerProgram;
 use crate::core::output::{Diagnostic, OperationOutput, Severity};
 use crate::core::project::WorkspaceId;
 use crate::core::selection::{Discovery, ProjectSelection, Synthesis, WorkspaceSelection};
@@ -158,5 +159,7 @@ pub(crate) fn session() -> Result<Session, CliError> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let qemu = set(CASTRA_QEMU).map(|path| cwd.join(path));
     let mirror = set(MIRROR_VARIABLE).map(|mirror| mirror.to_string_lossy().into_owned());
-    Ok(Session { dirs: UserDirs::from_process()?, cwd, qemu, mirror })
+    // A program whose own path is not known goes without a broker, as a library does.
+    let broker = std::env::current_exe().ok().map(|program| BrokerProgram { program });
+    Ok(Session { dirs: UserDirs::from_process()?, cwd, qemu, broker, mirror })
 }

@@ -24,7 +24,7 @@ const RESERVED_NAMES: [(&str, &str); 3] =
 const RESERVED_DIRS: [&str; 5] = ["metadata", "images", "logs", "bootstrap", "handshakes"];
 
 /// How the names of a VM's files at the root of the workspace end.
-const RESERVED_SUFFIXES: [&str; 4] = ["pid", "qmp", "serial", "sha512"];
+const RESERVED_SUFFIXES: [&str; 7] = ["pid", "qmp", "serial", "agent", "qga", "sock", "sha512"];
 
 /// Notes every name, port and overlay that is used twice, and overlays that would destroy something.
 pub(super) fn check(drafts: &[Draft], layout: &Layout, env: &Environment, faults: &mut Faults<'_>) {

@@ -29,6 +29,9 @@ pub(super) struct Document {
     /// How long each step of a shutdown may take.
     #[schemars(extend("default" = {}))]
     pub(super) lifecycle: Option<LifecycleTable>,
+    /// How guests are listened to.
+    #[schemars(extend("default" = {}))]
+    pub(super) channel: Option<ChannelTable>,
     /// The VMs; with their replicas at most 256.
     #[schemars(length(min = 1, max = 256))]
     pub(super) vms: Vec<VmTable>,
@@ -63,6 +66,16 @@ pub(super) struct LifecycleTable {
     /// Time the VM's process gets to vanish after SIGKILL.
     #[schemars(range(min = 0, max = 3600), extend("default" = 5))]
     pub(super) sigkill_wait_secs: Option<u64>,
+}
+
+/// How the broker's guest channel is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Channel", deny_unknown_fields)]
+pub(super) struct ChannelTable {
+    /// How old a guest's last answer may be, in seconds, for it to count as reachable. A guest is asked
+    /// every 2 s.
+    #[schemars(range(min = 1, max = 300), extend("default" = 6))]
+    pub(super) freshness_window_secs: Option<u64>,
 }
 
 /// One VM, or several that are alike.

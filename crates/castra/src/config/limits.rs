@@ -52,6 +52,9 @@ pub const MAX_ENV_BYTES: usize = 8 * 1024;
 /// The most bytes of a `verify`, for the same reason: env, `verify` and what Castra adds fit 64 KiB.
 pub const MAX_VERIFY_BYTES: usize = 2 * 1024;
 
+/// The longest freshness window, in seconds: whoever waits longer for a guest has lost it.
+pub const MAX_FRESHNESS_WINDOW_SECS: u32 = 300;
+
 /// The longest path, in bytes: Linux's `PATH_MAX` without its end mark.
 pub const MAX_PATH_BYTES: usize = 4095;
 

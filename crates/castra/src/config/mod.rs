@@ -55,8 +55,8 @@ pub use error::{ConfigError, NotAFile};
 pub use fault::{Fault, Related};
 pub use position::{Position, Span};
 pub use project::{
-    BaseImage, Bootstrap, CloudInit, Lifecycle, Project, ProjectName, ProjectNameError, Source, Verify,
-    VmConfig,
+    BaseImage, Bootstrap, Channel, CloudInit, Lifecycle, Project, ProjectName, ProjectNameError, Source,
+    Verify, VmConfig,
 };
 pub use reference::reference_markdown;
 pub use resolve::{parse, parse_bytes};

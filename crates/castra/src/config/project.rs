@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use plasmavmc_guest::freshness::DEFAULT_WINDOW_MS;
 use plasmavmc_host::image::ImageName;
 use plasmavmc_host::seed::SeedReader;
 use plasmavmc_types::{
@@ -34,6 +35,8 @@ pub struct Project {
     pub vms: Vec<VmConfig>,
     /// How long each step of a shutdown may take.
     pub lifecycle: Lifecycle,
+    /// How guests are listened to.
+    pub channel: Channel,
 }
 
 impl Project {
@@ -186,6 +189,28 @@ impl Default for Lifecycle {
             sigterm_wait: Duration::from_secs(10),
             sigkill_wait: Duration::from_secs(5),
         }
+    }
+}
+
+/// How guests are listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    /// How old a guest's last answer may be for it to count as reachable, 1 to 300 s.
+    ///
+    /// Default 6 s: a guest is asked every 2 s, so one answer may be lost and one late.
+    pub freshness_window: Duration,
+}
+
+impl Channel {
+    /// The window in milliseconds.
+    pub fn freshness_window_ms(&self) -> u64 {
+        u64::try_from(self.freshness_window.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self { freshness_window: Duration::from_millis(DEFAULT_WINDOW_MS) }
     }
 }
 

@@ -12,9 +12,10 @@ use super::rule::FaultCode;
 use super::schema::schema;
 
 /// The tables in the order of the page: the key under `$defs`, and what stands above it in a config.
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("Project", "`[project]`"),
     ("Lifecycle", "`[lifecycle]`"),
+    ("Channel", "`[channel]`"),
     ("Vm", "`[[vms]]`"),
     ("PortForward", "An entry of `port_forwards`"),
     ("CloudInit", "`[vms.cloud_init]`"),

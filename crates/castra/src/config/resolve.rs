@@ -9,10 +9,10 @@ use plasmavmc_host::Layout;
 use plasmavmc_host::image::catalogue::DEFAULT_IMAGE;
 
 use super::fault::{At, Fault, Faults};
-use super::limits::{DEFAULT_CPUS, DEFAULT_MEMORY, MAX_WAIT_SECS, VERSION};
+use super::limits::{DEFAULT_CPUS, DEFAULT_MEMORY, MAX_FRESHNESS_WINDOW_SECS, MAX_WAIT_SECS, VERSION};
 use super::path::{self, Base};
 use super::position::SourceMap;
-use super::project::{BaseImage, Lifecycle, Project, ProjectName, VmConfig};
+use super::project::{BaseImage, Channel, Lifecycle, Project, ProjectName, VmConfig};
 use super::replica::{self, Draft};
 use super::rule::Rule;
 use super::walk::{Node, TableReader};
@@ -67,6 +67,7 @@ fn resolve(mut root: TableReader<'_>, env: &Environment, faults: &mut Faults<'_>
     let state_root = head.state_dir.unwrap_or_else(|| env.projects_root().join(workspace_id.as_str()));
     let lifecycle =
         root.take("lifecycle").map_or_else(Lifecycle::default, |node| read_lifecycle(&node, faults));
+    let channel = root.take("channel").map_or_else(Channel::default, |node| read_channel(&node, faults));
     let entries = root.take("vms").map(|node| node.array("[[vms]]", faults));
     if entries.as_ref().is_none_or(|found| found.as_ref().is_some_and(Vec::is_empty)) {
         faults.push(&At::default(), &Rule::NoVms);
@@ -77,7 +78,7 @@ fn resolve(mut root: TableReader<'_>, env: &Environment, faults: &mut Faults<'_>
     let layout = Layout::new(&state_root);
     check::check(&drafts, &layout, env, faults);
     let vms = drafts.into_iter().map(|draft| vm_config(draft, &layout)).collect();
-    Project { name, workspace_id, state_root, config_path: env.config_path.clone(), vms, lifecycle }
+    Project { name, workspace_id, state_root, config_path: env.config_path.clone(), vms, lifecycle, channel }
 }
 
 fn default_image() -> BaseImage {
@@ -150,4 +151,14 @@ fn read_lifecycle(node: &Node<'_>, faults: &mut Faults<'_>) -> Lifecycle {
     };
     table.finish(faults);
     lifecycle
+}
+
+fn read_channel(node: &Node<'_>, faults: &mut Faults<'_>) -> Channel {
+    let default = Channel::default();
+    let Some(mut table) = node.table("`[channel]`", "[channel]", faults) else { return default };
+    let secs = table
+        .take("freshness_window_secs")
+        .and_then(|node| node.integer(&(1..=MAX_FRESHNESS_WINDOW_SECS), "freshness_window_secs = 6", faults));
+    table.finish(faults);
+    secs.map_or(default, |secs| Channel { freshness_window: Duration::from_secs(secs.into()) })
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use plasmavmc_types::{Persistence, PortForward};
 
 use super::document::{
-    BootstrapTable, CloudInitTable, Document, ForwardTable, InlineTable, KeysTable, LifecycleTable,
-    ProjectTable, SourceValue, VerifyValue, VmTable,
+    BootstrapTable, ChannelTable, CloudInitTable, Document, ForwardTable, InlineTable, KeysTable,
+    LifecycleTable, ProjectTable, SourceValue, VerifyValue, VmTable,
 };
 use super::fault::Fault;
 use super::limits::VERSION;
@@ -38,6 +38,9 @@ pub fn to_snapshot(project: &Project) -> String {
             graceful_shutdown_wait_secs: Some(project.lifecycle.graceful_shutdown_wait.as_secs()),
             sigterm_wait_secs: Some(project.lifecycle.sigterm_wait.as_secs()),
             sigkill_wait_secs: Some(project.lifecycle.sigkill_wait.as_secs()),
+        }),
+        channel: Some(ChannelTable {
+            freshness_window_secs: Some(project.channel.freshness_window.as_secs()),
         }),
         vms: project.vms.iter().map(vm_table).collect(),
     };

@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend;
+use super::broker::{Stay, ensure, retire};
 use super::clock::MonotonicClock;
 use super::error::{Error, VmFailure};
 use super::fan_out::fan_out;
@@ -126,6 +127,9 @@ pub fn down(
             Ok(outcome) => workspaces[job.place].vms.push(outcome),
             Err(error) => failures.push(VmFailure { vm: job.vm.name.clone(), error: Box::new(error) }),
         }
+    }
+    for shutdown in &shutdowns {
+        shutdown.brokers(session);
     }
     Error::from_failures(failures)?;
     // What could be stopped was: nobody is told that all VMs are down while some are not even known.
@@ -238,6 +242,18 @@ impl Shutdown<'_> {
             stop_reason: reason,
             reclaimed_bytes: reclaimed.as_bytes(),
         })
+    }
+
+    /// Lets the broker go with the last VM; makes sure that there is one for those that go on.
+    fn brokers(&self, session: &Session) {
+        let layout = &self.target.layout;
+        let is_live = |vm: &VmHandle| block_on(self.backend.get_status(vm)).is_ok_and(|s| s.state.is_live());
+        let lives = block_on(self.backend.list_vms()).is_ok_and(|vms| vms.iter().any(is_live));
+        if lives {
+            ensure(session, layout, Stay::WithVms);
+        } else {
+            retire(layout);
+        }
     }
 
     /// Discards the disposable disks of a stopped VM. `found` is why it had stopped before anyone

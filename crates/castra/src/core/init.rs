@@ -116,7 +116,7 @@ mod tests {
 
     fn session(dir: &Path) -> Session {
         let dirs = UserDirs::from_values(Some(dir.join("home").into()), None).unwrap();
-        Session { dirs, cwd: dir.to_owned(), qemu: None, mirror: None }
+        Session::new(dirs, dir)
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::output::OperationOutput;
 use super::ports::PortsOutcome;
 use super::ssh::SshConfigOutcome;
 use super::status::StatusOutcome;
-use super::up::{PlanOutcome, UpOutcome};
+use super::up::{BrokerOnlyOutcome, PlanOutcome, UpOutcome};
 
 /// Something that has a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub enum Schema {
     Up,
     /// `castra up --plan`.
     Plan,
+    /// `castra up --broker-only`.
+    BrokerOnly,
     /// `castra status`.
     Status,
     /// `castra down`.
@@ -67,13 +69,14 @@ pub enum Schema {
 
 impl Schema {
     /// Everything that has a schema.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Config,
         Self::Events,
         Self::Error,
         Self::Init,
         Self::Up,
         Self::Plan,
+        Self::BrokerOnly,
         Self::Status,
         Self::Down,
         Self::Ports,
@@ -103,6 +106,7 @@ impl Schema {
             Self::Init => "init",
             Self::Up => "up",
             Self::Plan => "plan",
+            Self::BrokerOnly => "broker-only",
             Self::Status => "status",
             Self::Down => "down",
             Self::Ports => "ports",
@@ -128,6 +132,7 @@ impl Schema {
             Self::Init => "lines of `castra init --json`",
             Self::Up => "lines of `castra up --json`",
             Self::Plan => "lines of `castra up --plan --json`",
+            Self::BrokerOnly => "lines of `castra up --broker-only --json`",
             Self::Status => "lines of `castra status --json`",
             Self::Down => "lines of `castra down --json`",
             Self::Ports => "lines of `castra ports --json`",
@@ -154,6 +159,7 @@ impl Schema {
             Self::Init => lines.outcome::<InitOutcome>(),
             Self::Up => lines.events_and::<UpOutcome>(),
             Self::Plan => lines.outcome::<PlanOutcome>(),
+            Self::BrokerOnly => lines.outcome::<BrokerOnlyOutcome>(),
             Self::Status => lines.outcome::<StatusOutcome>(),
             Self::Down => lines.events_and::<DownOutcome>(),
             Self::Ports => lines.outcome::<PortsOutcome>(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::broker::BrokerProgram;
 use crate::env::UserDirs;
 
 /// The user and the place a command runs in. Operations read neither the environment nor the
@@ -14,15 +15,17 @@ pub struct Session {
     pub cwd: PathBuf,
     /// The QEMU binary to use instead of the one found in `PATH`.
     pub qemu: Option<PathBuf>,
+    /// The program that serves guest channels; none for no broker.
+    pub broker: Option<BrokerProgram>,
     /// Where images are fetched from instead of their publishers.
     pub mirror: Option<String>,
 }
 
 impl Session {
-    /// A user in a directory, with the QEMU of `PATH` and images from their publishers. `cwd` is
-    /// absolute.
+    /// A user in a directory, with the QEMU of `PATH`, images from their publishers, and no broker.
+    /// `cwd` is absolute.
     pub fn new(dirs: UserDirs, cwd: impl Into<PathBuf>) -> Self {
-        Self { dirs, cwd: cwd.into(), qemu: None, mirror: None }
+        Self { dirs, cwd: cwd.into(), qemu: None, broker: None, mirror: None }
     }
 
     /// The directory of what may be thrown away and made again.

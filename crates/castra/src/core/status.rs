@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend;
+use super::broker::{Channels, GuestChannel, Process};
 use super::error::Error;
 use super::fan_out::spread;
 use super::observed::ObservedVm;
@@ -84,6 +85,41 @@ pub struct VmRow {
     pub stop_reason: Option<StopReason>,
     /// How long its last runs took to come up; null unless asked for.
     pub timings: Option<Timings>,
+    /// offline: no broker runs; waiting: one runs and has not heard of the guest lately; reachable: the
+    /// guest answered within the freshness window.
+    pub broker: BrokerState,
+    /// Whether the guest answered within the freshness window: `broker` is reachable.
+    pub reachable: bool,
+    /// Milliseconds since the guest's last handshake or answered keepalive in this run; null where there
+    /// was none. Grows between keepalives, which come every 2 s.
+    pub last_handshake_age_ms: Option<u64>,
+    /// Why the guest's agent is not accepted, or that the guest sends more than it may; null otherwise.
+    pub channel_fault: Option<ChannelFault>,
+}
+
+/// Whether a guest can be spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BrokerState {
+    /// No broker runs.
+    Offline,
+    /// A broker runs and has not heard of the guest lately.
+    Waiting,
+    /// The guest answered within the freshness window.
+    Reachable,
+}
+
+/// What is wrong with a guest's end of the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(tag = "fault", rename_all = "snake_case")]
+pub enum ChannelFault {
+    /// Its agent is not accepted.
+    Declined {
+        /// Why.
+        reason: String,
+    },
+    /// It sends more than it may, and is held back.
+    Flooded,
 }
 
 /// One port forward, as the JSON output shows it.
@@ -149,13 +185,15 @@ pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOut
 /// A workspace, and what cannot be told of its VMs.
 fn observe(target: &Target) -> Result<(WorkspaceStatus, Vec<Diagnostic>), Error> {
     let backend = &*backend::observer(&target.layout);
+    let channels = Channels::look(target);
     let known = block_on(backend.list_vms())?;
     let seen = spread(&known, THREADS, |vm| ObservedVm::look(backend, vm));
     let warnings = seen.iter().filter_map(|vm| vm.warning(target)).collect();
-    let mut vms: Vec<VmRow> = seen.iter().filter_map(|vm| observed_row(target, vm)).collect();
+    let mut vms: Vec<VmRow> = seen.iter().filter_map(|vm| observed_row(target, &channels, vm)).collect();
     for vm in target.project.iter().flat_map(|project| &project.vms) {
         if !known.iter().any(|handle| handle.name == vm.name) {
-            vms.push(row(&vm.name, &VmStatus::NEVER_RAN, None, vm.port_forwards.iter()));
+            let channel = channels.of(&vm.name, Process::None);
+            vms.push(row(&vm.name, &VmStatus::NEVER_RAN, None, vm.port_forwards.iter(), channel));
         }
     }
     vms.sort_by(|a, b| a.vm.cmp(&b.vm));
@@ -170,10 +208,13 @@ fn observe(target: &Target) -> Result<(WorkspaceStatus, Vec<Diagnostic>), Error>
 }
 
 /// A VM the backend knows; none where its state cannot be told.
-fn observed_row(target: &Target, vm: &ObservedVm) -> Option<VmRow> {
+fn observed_row(target: &Target, channels: &Channels<'_>, vm: &ObservedVm) -> Option<VmRow> {
     let mut status = vm.status.clone()?;
     status.state = state_with(status.state, in_progress(&target.layout, &vm.name));
-    Some(row(&vm.name, &status, vm.spec.as_ref(), vm.spec.iter().flat_map(VmSpec::port_forwards)))
+    let process = if status.state.is_live() { Process::Live } else { Process::None };
+    let channel = channels.of(&vm.name, process);
+    let forwards = vm.spec.iter().flat_map(VmSpec::port_forwards);
+    Some(row(&vm.name, &status, vm.spec.as_ref(), forwards, channel))
 }
 
 fn row<'a>(
@@ -181,6 +222,7 @@ fn row<'a>(
     status: &VmStatus,
     spec: Option<&VmSpec>,
     forwards: impl Iterator<Item = &'a plasmavmc_types::PortForward>,
+    channel: GuestChannel,
 ) -> VmRow {
     VmRow {
         vm: vm.clone(),
@@ -195,5 +237,9 @@ fn row<'a>(
         forwards: forwards.map(Forward::from).collect(),
         stop_reason: status.stop_reason.clone(),
         timings: None,
+        broker: channel.broker,
+        reachable: channel.broker == BrokerState::Reachable,
+        last_handshake_age_ms: channel.age_ms,
+        channel_fault: channel.fault,
     }
 }

@@ -54,6 +54,10 @@ const CASES: &[(&str, &str)] = &[
         "waits",
         "[lifecycle]\ngraceful_shutdown_wait_secs = 3601\nsigterm_wait_secs = -1\nsigkill_wait_secs = 1.5\n[[vms]]\nname = \"a\"\n",
     ),
+    (
+        "a freshness window out of range, and a key that is none",
+        "[channel]\nfreshness_window_secs = 0\nfreshness = 3\n[[vms]]\nname = \"a\"\n",
+    ),
     ("a wait that is a text", "[lifecycle]\nsigterm_wait_secs = \"10 s\"\n[[vms]]\nname = \"a\"\n"),
     // Names.
     ("no name", "[[vms]]\ncpus = 2\n"),

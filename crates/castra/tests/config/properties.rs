@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use castra::config::{
-    BaseImage, Bootstrap, CloudInit, Fault, Lifecycle, Project, Source, Verify, VmConfig, from_snapshot,
-    limits, parse, parse_bytes, to_snapshot,
+    BaseImage, Bootstrap, Channel, CloudInit, Fault, Lifecycle, Project, Source, Verify, VmConfig,
+    from_snapshot, limits, parse, parse_bytes, to_snapshot,
 };
 use castra::core::project::WorkspaceId;
 use plasmavmc_types::{
@@ -81,6 +81,8 @@ fn pieces() -> impl Strategy<Value = String> {
         "timeout_secs",
         "lifecycle",
         "sigterm_wait_secs",
+        "channel",
+        "freshness_window_secs",
         "a",
         "a-0",
     ]);
@@ -157,7 +159,9 @@ fn projects() -> impl Strategy<Value = Project> {
         sigterm_wait: Duration::from_secs(term),
         sigkill_wait: Duration::from_secs(kill),
     });
-    (name, state_root, vec(vms(), 1..5), lifecycle).prop_map(|(name, state_root, vms, lifecycle)| {
+    let channel = (1..=300u64).prop_map(|secs| Channel { freshness_window: Duration::from_secs(secs) });
+    let parts = (name, state_root, vec(vms(), 1..5), lifecycle, channel);
+    parts.prop_map(|(name, state_root, vms, lifecycle, channel)| {
         let env = env();
         let mut project = Project {
             workspace_id: WorkspaceId::of(&env.config_path, &name),
@@ -166,6 +170,7 @@ fn projects() -> impl Strategy<Value = Project> {
             config_path: env.config_path,
             vms,
             lifecycle,
+            channel,
         };
         // What must differ between VMs is made to.
         for (n, vm) in project.vms.iter_mut().enumerate() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use castra::config::{
-    BaseImage, Bootstrap, CloudInit, Lifecycle, Project, Source, Verify, limits, parse, starter,
+    BaseImage, Bootstrap, Channel, CloudInit, Lifecycle, Project, Source, Verify, limits, parse, starter,
 };
 use castra::core::project::{WorkspaceId, config_state_root, default_projects_root, default_state_root};
 use plasmavmc_types::{
@@ -29,6 +29,7 @@ fn one_name_is_a_whole_config() {
     assert_eq!(config_state_root(&project), default_state_root(&dirs(), config, &project.name));
     assert_eq!(config_state_root(&project).parent(), Some(default_projects_root(&dirs()).as_path()));
     assert_eq!(project.lifecycle, Lifecycle::default());
+    assert_eq!(project.channel.freshness_window_ms(), 6_000);
     let vm = &project.vms[0];
     assert_eq!(vm.base_image.to_string(), "alpine");
     assert_eq!(vm.overlay, project.state_root.join("overlays/devbox.qcow2"));
@@ -50,6 +51,8 @@ state_dir = ".castra"
 graceful_shutdown_wait_secs = 0
 sigterm_wait_secs = 3600
 sigkill_wait_secs = 1
+[channel]
+freshness_window_secs = 300
 [[vms]]
 name = "db"
 base_image = "images/a,b.qcow2"
@@ -79,6 +82,7 @@ cloud_init = { user_data = { inline = "#cloud-config\n" }, network_config = "~/n
             sigkill_wait: Duration::from_secs(1),
         }
     );
+    assert_eq!(project.channel, Channel { freshness_window: Duration::from_secs(300) });
     let vm = project.vm("DB").unwrap();
     assert_eq!(vm.base_image, BaseImage::Path("/src/web/images/a,b.qcow2".into()));
     assert_eq!(vm.overlay, Path::new("/src/web/.castra/disks/db.qcow2"));

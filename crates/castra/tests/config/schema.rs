@@ -142,6 +142,8 @@ const BAD_FILES: &[&str] = &[
     "[project]\nstate_dir = \"\"\n[[vms]]\nname = \"a\"",
     "[project]\nstate = \"x\"\n[[vms]]\nname = \"a\"",
     "[lifecycle]\nsigterm_wait_secs = 3601\n[[vms]]\nname = \"a\"",
+    "[channel]\nfreshness_window_secs = 0\n[[vms]]\nname = \"a\"",
+    "[channel]\nfreshness_window_secs = 301\n[[vms]]\nname = \"a\"",
     "[lifecycle]\nsigterm_wait_secs = -1\n[[vms]]\nname = \"a\"",
     "[lifecycle]\nsigterm_wait_secs = \"1\"\n[[vms]]\nname = \"a\"",
 ];
@@ -188,9 +190,10 @@ fn the_defaults_of_the_schema_are_those_of_the_parser() {
             .collect()
     };
     let text = format!(
-        "{}[lifecycle]\n{}[[vms]]\nname = \"a\"\n{}",
+        "{}[lifecycle]\n{}[channel]\n{}[[vms]]\nname = \"a\"\n{}",
         default(&schema).concat(),
         default(&schema["$defs"]["Lifecycle"]).concat(),
+        default(&schema["$defs"]["Channel"]).concat(),
         default(&schema["$defs"]["Vm"]).concat()
     );
     assert!(text.contains("cpus = 1\n") && text.contains("sigkill_wait_secs"), "{text}");

@@ -4,7 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use castra_testkit::{halting_disk, obedient_disk};
+use rustix::process::Signal;
 
+use crate::broker::{broker, unserved};
 use crate::env::{TestEnv, assert_answer, wait};
 use crate::sectors::{SHORT_WAITS, names, one_vm, only, vms};
 
@@ -96,10 +98,32 @@ fn down_now_does_not_ask_the_guest() {
 }
 
 #[test]
-fn a_guest_that_powers_itself_off_is_stopped_and_its_disk_goes_with_the_next_down() {
+fn a_guest_that_powers_itself_off_is_stopped_and_the_broker_discards_its_disk() {
     let env = TestEnv::with_guest(&obedient_disk(), "");
     env.start();
     let layout = env.layout();
+    env.heard(&layout, b"U");
+    env.tell(&layout, b"q");
+    unserved(&layout);
+    let row = env.stopped();
+    assert_eq!(row["stop_reason"]["reason"], "guest_poweroff", "{row}");
+    assert!(!env.overlay().exists());
+    let events = env.kept_events();
+    assert_eq!(only(&events, "VmFoundStopped")["reason"], "guest_poweroff");
+    let discarded = only(&events, "EphemeralLayerDiscarded");
+    assert_eq!(discarded["vm"], "web");
+    assert!(discarded["reclaimed_bytes"].as_u64().unwrap() > 0, "{discarded}");
+    let answer = env.run(&["down", "--json"]).succeeded();
+    assert_eq!(vms(&answer)[0]["outcome"], "already_stopped");
+}
+
+#[test]
+fn without_a_broker_the_disk_of_a_guest_that_powered_itself_off_goes_with_the_next_down() {
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    env.start();
+    let layout = env.layout();
+    broker(&layout).signal(Signal::KILL).unwrap();
+    unserved(&layout);
     env.heard(&layout, b"U");
     env.tell(&layout, b"q");
     let row = env.stopped();

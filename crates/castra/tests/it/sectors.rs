@@ -65,10 +65,12 @@ impl TestEnv {
         vms(&self.run(&["up", "--json", "--wait", "running"]).succeeded())
     }
 
-    /// The events the project's workspace has kept.
+    /// The events of commands the project's workspace has kept: those of its broker are told apart by
+    /// their names.
     pub(crate) fn kept_events(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.layout().events_log()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|event| !is_of_broker(event)).collect()
     }
 
     /// Waits until the guest of `web` has said `words` and nothing after them.
@@ -105,4 +107,9 @@ pub(crate) fn vms(answer: &Answer) -> Vec<Value> {
         Some(all) => all.iter().flat_map(|one| one["vms"].as_array().unwrap().clone()).collect(),
         None => outcome["vms"].as_array().unwrap().clone(),
     }
+}
+
+fn is_of_broker(event: &Value) -> bool {
+    let name = event["event"].as_str().unwrap();
+    name.starts_with("Broker") || name.starts_with("Guest")
 }

@@ -7,6 +7,7 @@ use castra_testkit::{halting_disk, obedient_disk};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::broker::unserved;
 use crate::env::{TestEnv, assert_answer};
 use crate::sectors::{SHORT_WAITS, details, vms};
 
@@ -24,6 +25,7 @@ fn status_changes_nothing_whatever_state_a_vm_is_in() {
     };
     unchanged("running");
     env.kill_qemu();
+    unserved(&env.layout());
     unchanged("stopped");
     env.run(&["down"]).succeeded();
     unchanged("stopped");

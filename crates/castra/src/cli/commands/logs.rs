@@ -20,8 +20,8 @@ Examples:
   castra logs --tail 20 --follow     the last lines of each log, and what comes
   castra logs web --raw > boot.log   every byte as it was written
 
-Each line begins with where it comes from: [host] is Castra itself, [web:qemu] what QEMU printed,
-[web:serial] what the guest wrote. Control sequences are removed unless --raw is given.";
+Each line begins with where it comes from: [host] is Castra itself, [host-broker] the broker of the
+guest channels, [web:qemu] what QEMU printed, [web:serial] what the guest wrote. Control sequences are removed unless --raw is given.";
 
 /// Show what the guests, QEMU and Castra have said
 #[derive(Debug, Args)]
@@ -55,6 +55,8 @@ pub(crate) struct LogsArgs {
 enum Source {
     /// What Castra did
     Host,
+    /// What the broker of the guest channels did: its handshakes with guests
+    Broker,
     /// What QEMU printed
     Qemu,
     /// What the guest wrote to its serial console
@@ -64,6 +66,7 @@ enum Source {
 pub(super) fn run(args: &LogsArgs, face: &Face) -> Result<u8, CliError> {
     let source = |source: &Source| match source {
         Source::Host => LogSource::Host,
+        Source::Broker => LogSource::Broker,
         Source::Qemu => LogSource::Qemu,
         Source::Serial => LogSource::Serial,
     };

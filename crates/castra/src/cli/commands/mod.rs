@@ -1,5 +1,6 @@
 //! The verbs, one file each: arguments (their text is the help), then options ─► operation ─► answer.
 
+mod broker;
 mod clean;
 mod completions;
 mod console;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     #[command(hide = true)]
+    Broker(broker::BrokerArgs),
+    #[command(hide = true)]
     Docs(docs::DocsArgs),
 }
 
@@ -62,6 +65,7 @@ pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
         Command::Schema(args) => schema::run(args, face),
         Command::Completions(args) => completions::run(args, face),
         Command::Man(args) => man::run(args, face),
+        Command::Broker(args) => broker::run(args, face),
         Command::Docs(args) => docs::run(args, face),
     }
 }

@@ -21,6 +21,12 @@ Examples:
   castra status --timings            how long the last runs took, part by part
   castra status --json | jq '.outcome.workspaces[].vms[] | {vm, state}'
 
+BROKER tells whether a guest can be spoken to: offline (no broker runs), waiting (it has not heard of
+the guest lately), reachable (the guest's agent answered within the freshness window: 6 s, or what
+[channel] freshness_window_secs in castra.toml says). In JSON these are `broker`, `reachable` and
+`last_handshake_age_ms`, the time since the last handshake or answered keepalive, null where there was
+none. Guests are asked every 2 s, so looking more often than about every 2 s tells nothing new.
+
 Reads only: nothing is started, stopped or cleaned up, and a QEMU that does not answer is said to be
 unresponsive instead of being waited for.";
 

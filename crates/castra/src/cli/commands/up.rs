@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::face::Face;
 use crate::cli::render;
 use crate::core::selection::{Synthesis, project};
-use crate::core::up::{DEFAULT_TIMEOUT, Force, UpOptions, WaitFor, plan, up};
+use crate::core::up::{DEFAULT_TIMEOUT, Force, UpOptions, WaitFor, broker_only, plan, up};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +47,10 @@ pub(crate) struct UpArgs {
     /// Start every VM from this disk image instead of its own
     #[arg(long, value_name = "PATH")]
     qcow: Option<PathBuf>,
+
+    /// Start no VM, only the broker of their guest channels; it stays until `castra down`
+    #[arg(long, conflicts_with_all = ["vms", "plan", "qcow", "wait"])]
+    broker_only: bool,
 
     /// Where no castra.toml is found, make up a project of one VM
     #[arg(long)]
@@ -85,6 +89,10 @@ pub(super) fn run(args: &UpArgs, face: &Face) -> Result<u8, CliError> {
         force: if args.force { Force::Yes } else { Force::No },
         qcow: args.qcow.as_ref().map(|path| face.session.cwd.join(path)),
     };
+    if args.broker_only {
+        face.answer(&broker_only(&face.session, &options.project, &|_| {})?, render::broker_only)?;
+        return Ok(OK);
+    }
     if args.plan {
         face.answer(&plan(&face.session, &options)?, render::plan)?;
         return Ok(OK);

@@ -94,8 +94,9 @@ impl<'a> LogPrinter<'a> {
 
 /// A line with where it comes from.
 fn text(line: &LogLine<'_>) -> String {
-    let place = match line.vm {
-        Some(vm) if line.source != LogSource::Host => format!("[{vm}:{}]", line.source.as_str()),
+    let place = match (line.source, line.vm) {
+        (LogSource::Broker, _) => "[host-broker]".to_owned(),
+        (LogSource::Qemu | LogSource::Serial, Some(vm)) => format!("[{vm}:{}]", line.source.as_str()),
         _ => "[host]".to_owned(),
     };
     let said = match line.event() {
@@ -133,9 +134,10 @@ mod tests {
         let vm: VmName = "web".parse().unwrap();
         let event =
             br#"{"seq":1,"at":"2026-01-01T00:00:00.000Z","vm":"web","event":"VmReady","elapsed_ms":2700}"#;
-        let lines: [(LogSource, Option<&VmName>, &[u8]); 4] = [
+        let lines: [(LogSource, Option<&VmName>, &[u8]); 5] = [
             (LogSource::Host, Some(&vm), event),
             (LogSource::Host, None, b"{broken"),
+            (LogSource::Broker, None, b"2026-01-01T00:00:00.000Z hello from vm:web"),
             (LogSource::Qemu, Some(&vm), b"warning: TCG"),
             (LogSource::Serial, Some(&vm), b"\x1b[2J\x1b[31mlogin:\xff\r"),
         ];
@@ -152,6 +154,7 @@ mod tests {
         insta::assert_snapshot!(printed(Looks::Text), @r"
         [host] 2026-01-01T00:00:00.000Z web: up after 2.7 s
         [host] {broken
+        [host-broker] 2026-01-01T00:00:00.000Z hello from vm:web
         [web:qemu] warning: TCG
         [web:serial] login:�
         ");
@@ -162,6 +165,7 @@ mod tests {
         insta::assert_snapshot!(printed(Looks::Json), @r#"
         {"log":{"source":"host","vm":"web","text":"up after 2.7 s","event":{"seq":1,"at":"2026-01-01T00:00:00.000Z","vm":"web","event":"VmReady","elapsed_ms":2700}}}
         {"log":{"source":"host","vm":null,"text":"{broken"}}
+        {"log":{"source":"broker","vm":null,"text":"2026-01-01T00:00:00.000Z hello from vm:web"}}
         {"log":{"source":"qemu","vm":"web","text":"warning: TCG"}}
         {"log":{"source":"serial","vm":"web","text":"login:�"}}
         "#);

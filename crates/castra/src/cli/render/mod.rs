@@ -26,7 +26,7 @@ pub(crate) use logs::{LogPrinter, Looks, logs};
 pub(crate) use ports::ports;
 pub(crate) use ssh::ssh_config;
 pub(crate) use status::{status, without_time};
-pub(crate) use up::{plan, up};
+pub(crate) use up::{broker_only, plan, up};
 
 #[cfg(test)]
 pub(super) mod samples {

@@ -7,7 +7,7 @@ use super::style::{forwards, header, of_state, path, size, span};
 use super::up::parts;
 use crate::cli::face::{Detail, View};
 use crate::core::ready::{Timings, phases};
-use crate::core::status::{StatusOutcome, VmRow, WorkspaceStatus};
+use crate::core::status::{BrokerState, ChannelFault, StatusOutcome, VmRow, WorkspaceStatus};
 
 const LEGEND: [(VmSummary, &str); 4] = [
     (VmSummary::Stopped, "no process"),
@@ -15,6 +15,13 @@ const LEGEND: [(VmSummary, &str); 4] = [
     (VmSummary::Running, "its guest is up"),
     (VmSummary::ShuttingDown, "on its way down"),
 ];
+
+/// What the words in the column of guest channels mean.
+const CHANNEL_LEGEND: &str = "\
+offline = no broker runs, waiting = it has not heard of the guest lately
+reachable = the guest answered within the freshness window (6 s unless castra.toml says otherwise)
+(time) = since its last handshake or answered keepalive; guests are asked every 2 s
+";
 
 pub(crate) fn status(outcome: &StatusOutcome, view: View) -> String {
     if outcome.workspaces.is_empty() {
@@ -39,6 +46,7 @@ pub(crate) fn without_time(outcome: &StatusOutcome) -> StatusOutcome {
     let mut timeless = outcome.clone();
     for vm in timeless.workspaces.iter_mut().flat_map(|workspace| &mut workspace.vms) {
         vm.uptime_ms = None;
+        vm.last_handshake_age_ms = None;
     }
     timeless
 }
@@ -62,6 +70,7 @@ fn one_workspace(workspace: &WorkspaceStatus, place: Place, view: View) -> Strin
     let mut columns = vec![
         Column::text("VM"),
         Column::text("STATE"),
+        Column::text("BROKER"),
         Column::text("UPTIME"),
         Column::text("ACCEL"),
         Column::number("CPUS"),
@@ -89,6 +98,7 @@ fn cells(vm: &VmRow, detail: Detail) -> Vec<String> {
     let mut cells = vec![
         vm.vm.to_string(),
         vm.state.to_string(),
+        broker(vm),
         vm.uptime_ms.map(span).unwrap_or_default(),
         vm.accelerator.map(|accelerator| accelerator.to_string()).unwrap_or_default(),
         vm.cpus.map(|cpus| cpus.to_string()).unwrap_or_default(),
@@ -101,11 +111,34 @@ fn cells(vm: &VmRow, detail: Detail) -> Vec<String> {
     cells
 }
 
+/// Whether the guest can be spoken to, and how old what is known of it is.
+fn broker(vm: &VmRow) -> String {
+    let word = match vm.broker {
+        BrokerState::Offline => "offline",
+        BrokerState::Waiting => "waiting",
+        BrokerState::Reachable => "reachable",
+    };
+    match vm.last_handshake_age_ms {
+        Some(age) => format!("{word} ({})", span(age)),
+        None => word.to_owned(),
+    }
+}
+
 /// What a table has no column for.
 fn remarks(vm: &VmRow) -> String {
     let mut text = String::new();
     if !vm.responsive {
         text.push_str(&format!("{}: QEMU does not answer; `castra logs {}` may tell why\n", vm.vm, vm.vm));
+    }
+    match &vm.channel_fault {
+        Some(ChannelFault::Declined { reason }) => {
+            let reason = plasmavmc_term::text::printable(reason);
+            text.push_str(&format!("{}: its agent was declined: {reason}\n", vm.vm));
+        }
+        Some(ChannelFault::Flooded) => {
+            text.push_str(&format!("{}: its guest sends more than it may, and is held back\n", vm.vm));
+        }
+        None => {}
     }
     if vm.paused {
         text.push_str(&format!("{}: paused, its memory is kept\n", vm.vm));
@@ -148,7 +181,8 @@ fn last_runs(vm: &VmRow, timings: &Timings) -> String {
 /// What the words in the column of states mean.
 fn legend() -> String {
     let words = LEGEND.map(|(state, meaning)| format!("{state} = {meaning}"));
-    words.chunks(2).map(|pair| format!("{}\n", pair.join(", "))).collect()
+    let states: String = words.chunks(2).map(|pair| format!("{}\n", pair.join(", "))).collect();
+    states + CHANNEL_LEGEND
 }
 
 #[cfg(test)]
@@ -172,6 +206,10 @@ mod tests {
             forwards: Vec::new(),
             stop_reason: None,
             timings: None,
+            broker: BrokerState::Offline,
+            reachable: false,
+            last_handshake_age_ms: None,
+            channel_fault: None,
         }
     }
 
@@ -183,10 +221,21 @@ mod tests {
             cpus: Some(2),
             memory_bytes: Some(2 << 30),
             forwards: vec![forward(2222, 22), forward(8080, 80)],
+            broker: BrokerState::Reachable,
+            reachable: true,
+            last_handshake_age_ms: Some(1_200),
             ..vm("web", VmSummary::Running)
         };
         let db = VmRow { stop_reason: Some(StopReason::Vanished), ..vm("db", VmSummary::Stopped) };
-        let hung = VmRow { responsive: false, ..web.clone() };
+        let reason = "the agent speaks protocol 9".to_owned();
+        let hung = VmRow {
+            responsive: false,
+            broker: BrokerState::Waiting,
+            reachable: false,
+            last_handshake_age_ms: None,
+            channel_fault: Some(ChannelFault::Declined { reason }),
+            ..web.clone()
+        };
         let workspace = |id: &str, vms| WorkspaceStatus {
             id: id.parse().unwrap(),
             project: "shop".to_owned(),
@@ -206,19 +255,23 @@ mod tests {
     fn every_workspace_has_its_table() {
         insta::assert_snapshot!(plain(&status(&sample(), WIDE)), @r"
         shop  shop-0123456789ab
-        VM   STATE    UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
-        db   stopped  -       -         -       -  -
-        web  running  3m 05s  tcg       2   2 GiB  2222->22 8080->80
+        VM   STATE    BROKER             UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
+        db   stopped  offline            -       -         -       -  -
+        web  running  reachable (1.2 s)  3m 05s  tcg       2   2 GiB  2222->22 8080->80
         db: its process vanished: crashed, or killed by something else
 
         shop  shop-ba9876543210
-        VM   STATE     UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
-        web  running   3m 05s  tcg       2   2 GiB  2222->22 8080->80
-        new  starting  -       -         -       -  -
+        VM   STATE     BROKER   UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
+        web  running   waiting  3m 05s  tcg       2   2 GiB  2222->22 8080->80
+        new  starting  offline  -       -         -       -  -
         web: QEMU does not answer; `castra logs web` may tell why
+        web: its agent was declined: the agent speaks protocol 9
 
         stopped = no process, starting = its guest is not up yet
         running = its guest is up, shutting_down = on its way down
+        offline = no broker runs, waiting = it has not heard of the guest lately
+        reachable = the guest answered within the freshness window (6 s unless castra.toml says otherwise)
+        (time) = since its last handshake or answered keepalive; guests are asked every 2 s
         ");
     }
 
@@ -243,13 +296,16 @@ mod tests {
         shop  shop-0123456789ab
         config /src/shop/castra.toml
         state  /home/me/.castra/projects/shop-0123456789ab
-        VM   STATE     PID  UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
-        db   stopped     -  -       -         -       -  -
-        web  running  4242  3m 05s  tcg       2   2 GiB  2222->22 8080->80
+        VM   STATE     PID  BROKER             UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
+        db   stopped     -  offline            -       -         -       -  -
+        web  running  4242  reachable (1.2 s)  3m 05s  tcg       2   2 GiB  2222->22 8080->80
         db: its process vanished: crashed, or killed by something else
 
         stopped = no process, starting = its guest is not up yet
         running = its guest is up, shutting_down = on its way down
+        offline = no broker runs, waiting = it has not heard of the guest lately
+        reachable = the guest answered within the freshness window (6 s unless castra.toml says otherwise)
+        (time) = since its last handshake or answered keepalive; guests are asked every 2 s
         ");
     }
 
@@ -262,6 +318,7 @@ mod tests {
     fn only_time_is_left_out_of_what_is_compared() {
         let (mut later, now) = (sample(), sample());
         later.workspaces[0].vms[1].uptime_ms = Some(186_000);
+        later.workspaces[0].vms[1].last_handshake_age_ms = Some(200);
         assert_ne!(later, now);
         assert_eq!(without_time(&later), without_time(&now));
         later.workspaces[0].vms[1].state = VmSummary::ShuttingDown;

@@ -7,7 +7,7 @@ use plasmavmc_term::{Column, Table};
 use super::style::{forwards, header, of_state, path, span};
 use crate::cli::face::View;
 use crate::core::ready::Phase;
-use crate::core::up::{Change, PlanOutcome, UpOutcome, VmOutcome};
+use crate::core::up::{BrokerOnlyOutcome, Change, PlanOutcome, UpOutcome, VmOutcome};
 
 pub(crate) fn up(outcome: &UpOutcome, view: View) -> String {
     let mut text = header(&outcome.project, outcome.workspace.as_str());
@@ -63,6 +63,11 @@ fn ssh_host(address: std::net::IpAddr) -> String {
 fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+pub(crate) fn broker_only(outcome: &BrokerOnlyOutcome, _: View) -> String {
+    let what = if outcome.served { "A broker serves it until `castra down`" } else { "No broker serves it" };
+    format!("{}{what}\n", header(&outcome.project, outcome.workspace.as_str()))
 }
 
 pub(crate) fn plan(outcome: &PlanOutcome, _: View) -> String {

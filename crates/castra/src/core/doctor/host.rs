@@ -81,7 +81,7 @@ mod tests {
 
     fn session(qemu: Option<PathBuf>) -> Session {
         let dirs = crate::env::UserDirs::from_values(Some("/nonexistent/castra".into()), None).unwrap();
-        Session { dirs, cwd: "/".into(), qemu, mirror: None }
+        Session { qemu, ..Session::new(dirs, "/") }
     }
 
     #[test]

@@ -60,7 +60,7 @@ mod tests {
 
     fn session(home: &Path) -> Session {
         let dirs = UserDirs::from_values(Some(home.join("castra").into()), None).unwrap();
-        Session { dirs, cwd: home.to_owned(), qemu: None, mirror: None }
+        Session::new(dirs, home)
     }
 
     /// A raw disk: empty but for the signature a boot sector ends with.

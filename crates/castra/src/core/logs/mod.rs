@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! [host]         logs/events.jsonl       what commands did, one event a line
+//! [host-broker]  logs/host-broker.log    what the broker of the guest channels did
 //! [web:qemu]     logs/web.log            what QEMU printed
 //! [web:serial]   logs/web-serial.log     what the guest wrote to its console
 //! ```
 //!
 //! Owns: finding the logs, their ends, and following them. Never does: write, talk to a VM, or print.
-//! Only events carry a time, so logs are given one after the other, and as they come when followed.
+//! Only the first two carry a time, so logs are given one after the other, and as they come when followed.
 //! Tests: in each file, below, and `tests/it/logs.rs`.
 
 mod cursor;
@@ -70,6 +71,8 @@ pub enum Follow {
 pub enum LogSource {
     /// Castra's events.
     Host,
+    /// What the broker of the guest channels did.
+    Broker,
     /// What QEMU printed.
     Qemu,
     /// What the guest wrote to its serial console.
@@ -78,12 +81,13 @@ pub enum LogSource {
 
 impl LogSource {
     /// Every source, in the order they are given.
-    pub const ALL: [Self; 3] = [Self::Host, Self::Qemu, Self::Serial];
+    pub const ALL: [Self; 4] = [Self::Host, Self::Broker, Self::Qemu, Self::Serial];
 
     /// Its name, as JSON and the command line have it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::Broker => "broker",
             Self::Qemu => "qemu",
             Self::Serial => "serial",
         }
@@ -196,6 +200,9 @@ fn chosen(layout: &Layout, known: &[VmName], options: &LogsOptions) -> Vec<Log> 
     if wanted(LogSource::Host) {
         logs.push(Log { source: LogSource::Host, vm: None, path: layout.events_log() });
     }
+    if wanted(LogSource::Broker) {
+        logs.push(Log { source: LogSource::Broker, vm: None, path: layout.broker_log() });
+    }
     for vm in known.iter().filter(|vm| options.vms.is_empty() || options.vms.contains(vm)) {
         let of = |source, path| Log { source, vm: Some(vm.clone()), path };
         let both = [of(LogSource::Qemu, layout.vm_log(vm)), of(LogSource::Serial, layout.serial_log(vm))];
@@ -237,12 +244,22 @@ fn give_line(
     give: &mut dyn FnMut(LogItem<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let line = LogLine { source: log.source, vm: log.vm.as_ref(), bytes };
-    if log.source != LogSource::Host {
-        return give(LogItem::Line(line));
-    }
-    let vm = line.event().and_then(|event| event.vm);
+    let vm = match log.source {
+        LogSource::Host => line.event().and_then(|event| event.vm),
+        LogSource::Broker => named(bytes),
+        LogSource::Qemu | LogSource::Serial => return give(LogItem::Line(line)),
+    };
     let asked = vms.is_empty() || vm.as_ref().is_some_and(|vm| vms.contains(vm));
     if asked { give(LogItem::Line(LogLine { vm: vm.as_ref(), ..line })) } else { ControlFlow::Continue(()) }
+}
+
+/// The VM a line of the broker's is about: `vm=NAME` or `vm:NAME`, before anything a guest said.
+fn named(line: &[u8]) -> Option<VmName> {
+    let text = std::str::from_utf8(line).ok()?;
+    text.split(' ')
+        .find_map(|word| word.strip_prefix("vm=").or_else(|| word.strip_prefix("vm:")))?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -305,6 +322,20 @@ mod tests {
         let of_web = lines(vec!["web".parse().unwrap()]);
         assert_eq!(of_web.len(), 1);
         assert!(of_web[0].starts_with("web:host"));
+    }
+
+    #[test]
+    fn the_brokers_lines_are_told_apart_by_their_vm() {
+        let (_dir, layout) = workspace();
+        let log = "t handshake vm=web capabilities=exec outcome=ok\nt hello from vm:web\n\
+                   t handshake vm=db capabilities= outcome=declined reason=\"vm=web\"\nt broker started pid=1\n";
+        fs::write(layout.broker_log(), log).unwrap();
+        let of = |vms| given(&layout, &LogsOptions { vms, ..LogsOptions::default() });
+        assert_eq!(of(Vec::new()).len(), 4);
+        assert_eq!(
+            of(vec!["web".parse().unwrap()]),
+            ["web:broker t handshake vm=web capabilities=exec outcome=ok", "web:broker t hello from vm:web"]
+        );
     }
 
     #[test]

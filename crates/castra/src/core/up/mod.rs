@@ -11,11 +11,13 @@
 //! stop a VM that does not come up. Every step can be repeated, so an `up` that was killed is
 //! finished by the next. Tests: `tests/it/up.rs`, `tests/it/crash.rs`, `tests/it/race.rs`.
 
+mod alone;
 mod base;
 mod hold;
 mod in_use;
 mod records;
 mod seed;
+mod served;
 mod spec;
 mod vm;
 mod wait;
@@ -29,8 +31,10 @@ use plasmavmc_types::{Accelerator, EventKind, Stage, VmName, VmSummary};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::alone::{BrokerOnlyOutcome, broker_only};
 pub(crate) use self::base::BaseImages;
 use self::hold::Hold;
+use self::served::Served;
 use self::vm::VmUp;
 use super::backend;
 use super::error::{Error, VmFailure};
@@ -250,8 +254,10 @@ pub fn up(
         sink: &recorder,
         options,
         hold: &hold,
+        broker: Served::new(session, &layout),
     };
     let results = fan_out(&vms, |vm| work.run(vm));
+    diagnostics.extend(work.broker.diagnostic());
 
     if let Err(error) = ssh::refresh(&Target::of_project(project.clone())) {
         diagnostics.push(Diagnostic::warning(format!("ssh is not told of changed ports: {error}")));

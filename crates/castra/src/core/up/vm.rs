@@ -11,6 +11,7 @@ use plasmavmc_types::{EventKind, Persistence, Stage, VmHandle, VmId, VmName, VmS
 
 use super::base::BaseImages;
 use super::hold::Hold;
+use super::served::Served;
 use super::wait::Wait;
 use super::{Change, StageTime, UpOptions, VmOutcome, records, seed, spec};
 use crate::config::{Lifecycle, VmConfig};
@@ -34,6 +35,7 @@ pub(super) struct VmUp<'a> {
     pub(super) sink: &'a dyn EventSink,
     pub(super) options: &'a UpOptions,
     pub(super) hold: &'a Hold,
+    pub(super) broker: Served<'a>,
 }
 
 /// A VM that runs, before its guest was waited for.
@@ -56,6 +58,7 @@ impl VmUp<'_> {
             Ok::<_, Error>((operation, self.launch(vm)?))
         })?;
         failpoint::hit("up.launched");
+        self.broker.another();
         let mut wait = Wait {
             backend: &*self.launcher.backend,
             vm: &launched.handle,

@@ -1,0 +1,118 @@
+//! What the broker sees of a workspace's VMs, and what it does when one ends by itself.
+//!
+//! A guest that powered itself off has its disposable disk discarded, as `down` would have: under the
+//! VM's lock, and only where no command holds it. Whatever else ended a VM is left for a person to
+//! look into.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use plasmavmc_guest::broker::{LiveVm, PortNews, Vms};
+use plasmavmc_host::{FileLock, HostError, Layout};
+use plasmavmc_hypervisor::{EventSink, VmEvent, block_on};
+use plasmavmc_kvm::{JournalNews, JournalWatch, PortChange, live_processes};
+use plasmavmc_types::{EventKind, Persistence, StopReason, VmName};
+
+use crate::core::backend;
+use crate::core::down::discard_disposable;
+use crate::core::error::Error;
+use crate::core::recorder::Recorder;
+use crate::core::selection::{Discovery, ProjectSelection, Synthesis, project};
+use crate::core::session::Session;
+use crate::core::workspace::WorkspaceRecord;
+
+/// The VMs of a workspace.
+pub(super) struct WorkspaceVms<'a> {
+    session: &'a Session,
+    layout: Layout,
+    sink: &'a Recorder<'a>,
+    journals: JournalWatch,
+}
+
+impl<'a> WorkspaceVms<'a> {
+    pub(super) fn new(
+        session: &'a Session,
+        layout: Layout,
+        sink: &'a Recorder<'a>,
+    ) -> Result<Self, HostError> {
+        let journals = JournalWatch::new(layout.clone())?;
+        Ok(Self { session, layout, sink, journals })
+    }
+
+    /// Discards what the guest wrote, where it powered itself off and nobody is at work on it.
+    fn settle(&self, vm: &VmName) -> Result<(), Error> {
+        let Some(_lock) = FileLock::try_acquire(&self.layout.vm_lock(vm))? else { return Ok(()) };
+        let backend = backend::writer(&self.layout);
+        let known = block_on(backend.list_vms())?;
+        let Some(handle) = known.into_iter().find(|handle| handle.name == *vm) else { return Ok(()) };
+        let reason = block_on(backend.wait_stopped(&handle, std::time::Duration::ZERO))?;
+        let Some(reason @ StopReason::GuestPoweroff) = reason else { return Ok(()) };
+        let Some(keeps) = self.keeps(vm) else { return Ok(()) };
+        let mut disks = block_on(backend.get_spec(&handle))?.disks;
+        for disk in disks.iter_mut().filter(|_| keeps) {
+            disk.persistence = Persistence::Persistent;
+        }
+        discard_disposable(vm, &disks, Some(&reason), self.sink)?;
+        Ok(())
+    }
+
+    /// Whether the config keeps the VM's disk now: whoever wrote `persistent = true` while it ran wants
+    /// to keep what it wrote. None where the config is there and cannot be told.
+    fn keeps(&self, vm: &VmName) -> Option<bool> {
+        let Ok(Some(record)) = WorkspaceRecord::read(&self.layout) else { return Some(false) };
+        let config = record.workspace.config;
+        if !config.exists() {
+            return Some(false);
+        }
+        let selection =
+            ProjectSelection { config: Some(config), discovery: Discovery::Skip, synthesis: Synthesis::Deny };
+        let (project, _) = project(self.session, &selection).ok()?;
+        Some(project.vm(vm.as_str()).is_some_and(|vm| vm.persistence == Persistence::Persistent))
+    }
+}
+
+impl Vms for WorkspaceVms<'_> {
+    fn live(&mut self) -> Vec<LiveVm> {
+        let live = live_processes(&self.layout).unwrap_or_default();
+        for vm in &live {
+            // Without its journal a VM is served all the same, only later.
+            let _ = self.journals.follow(&vm.vm);
+        }
+        live.into_iter().map(|live| LiveVm { vm: live.vm, run: live.token, process: live.process }).collect()
+    }
+
+    fn watch(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.journals.as_fd())
+    }
+
+    fn news(&mut self) -> Vec<(VmName, PortNews)> {
+        let mut ports = Vec::new();
+        for (vm, news) in self.journals.news() {
+            match news {
+                JournalNews::AgentPort(PortChange::Opened) => ports.push((vm, PortNews::Opened)),
+                JournalNews::AgentPort(PortChange::Closed) => ports.push((vm, PortNews::Closed)),
+                JournalNews::Vm(VmEvent::Reset) => {
+                    self.sink.emit(Some(&vm), EventKind::GuestReset);
+                    ports.push((vm, PortNews::Closed));
+                }
+                JournalNews::Vm(VmEvent::GuestPanicked) => {
+                    self.sink.emit(Some(&vm), EventKind::GuestPanicked);
+                }
+                JournalNews::Vm(VmEvent::BlockError { device, reason }) => {
+                    self.sink.emit(Some(&vm), EventKind::BlockError { device, reason });
+                }
+                JournalNews::Vm(_) => {}
+            }
+        }
+        ports
+    }
+
+    fn stopped(&mut self, vm: &VmName) {
+        self.journals.forget(vm);
+        // Whatever cannot be done now, the next `up` or `down` does.
+        let _ = self.settle(vm);
+    }
+
+    fn tell(&mut self, vm: Option<&VmName>, kind: EventKind) {
+        self.sink.emit(vm, kind);
+    }
+}
