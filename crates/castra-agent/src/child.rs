@@ -93,6 +93,9 @@ fn become_program(child: Child) -> io::Error {
             rustix::thread::set_thread_res_gid(gid, gid, gid)?;
             rustix::thread::set_thread_res_uid(uid, uid, uid)?;
         }
+        // A program does not outlive the agent that nobody could hear of it from. After the change of
+        // user, which would take this back.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::HUP))?;
         std::env::set_current_dir(Path::new(&child.cwd))
     };
     if let Err(error) = prepare() {

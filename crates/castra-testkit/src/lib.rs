@@ -15,11 +15,17 @@ use plasmavmc_host::FileLock;
 use plasmavmc_host::guest::{self, Recipe};
 use sha2::{Digest, Sha256};
 
+/// The agent of the guests.
+pub use castra_agent_embed::AGENT;
+
 pub use boot_sector::{counting_disk, halting_disk, obedient_disk};
 pub use ports::{free_port, free_ports};
 
 /// Where the builder's own files are; all of them decide what the image is.
-const BUILDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../plasmavmc-host/src/guest");
+const BUILDER: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../plasmavmc-host/src/guest"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../plasmavmc-host/src/agent"),
+];
 
 /// How long one test waits for another that builds the image: a build on a busy machine.
 const BUILD_BOUND: Duration = Duration::from_secs(600);
@@ -45,12 +51,12 @@ pub fn debian_image() -> PathBuf {
 
 fn image(recipe: Recipe) -> PathBuf {
     let cache = target_dir().join("castra-test");
-    let image = cache.join(format!("{recipe}-{}.qcow2", digest_of(Path::new(BUILDER))));
+    let image = cache.join(format!("{recipe}-{}.qcow2", digest_of(&BUILDER)));
     let _lock =
         FileLock::acquire(&cache.join(format!("{recipe}.lock")), BUILD_BOUND).expect("the image's lock");
     if !image.exists() {
         remove_outdated(&cache, recipe);
-        guest::build(recipe, &image, &mut |_| {}).expect("the image can be built here");
+        guest::build(recipe, AGENT, &image, &mut |_| {}).expect("the image can be built here");
     }
     image
 }
@@ -72,10 +78,10 @@ fn target_dir() -> PathBuf {
     target.expect("tests run from Cargo's target directory").to_owned()
 }
 
-/// 16 hexadecimal digits that change with every file below `dir`.
-fn digest_of(dir: &Path) -> String {
+/// 16 hexadecimal digits that change with the agent and with every file below `dirs`.
+fn digest_of(dirs: &[&str]) -> String {
     let mut files = Vec::new();
-    let mut open = vec![dir.to_owned()];
+    let mut open: Vec<PathBuf> = dirs.iter().map(PathBuf::from).collect();
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).expect("the builder's sources are there") {
             let path = entry.expect("the builder's sources can be listed").path();
@@ -84,6 +90,7 @@ fn digest_of(dir: &Path) -> String {
     }
     files.sort();
     let mut hash = Sha256::new();
+    hash.update(AGENT);
     for file in files {
         let bytes = fs::read(&file).expect("the builder's sources can be read");
         hash.update((bytes.len() as u64).to_le_bytes());

@@ -6,6 +6,7 @@
 //! Every error names the path or the program. Tests: in each file, and `castra`'s end-to-end tests.
 
 pub mod accelerator;
+mod agent;
 pub mod base;
 pub mod disk;
 mod error;

@@ -3,6 +3,7 @@
 //! QEMU is driven here as plainly as can be, so that a fault in Castra's own backend is not taken
 //! for one of the image.
 
+mod agent;
 mod qemu;
 
 use std::fs;
@@ -11,7 +12,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use castra_testkit::{debian_image, tiny_image};
+use agent::Session;
+use castra_agent_proto::request::Outcome;
+use castra_testkit::{AGENT, debian_image, tiny_image};
 use plasmavmc_host::guest::{self, BuildStep, Recipe};
 use plasmavmc_host::{HostError, exec};
 use qemu::{Firmware, Guest};
@@ -89,6 +92,37 @@ fn a_bios_boots_debian_and_cloud_init_takes_the_seed() {
 }
 
 #[test]
+fn the_tiny_guest_has_an_agent_that_is_started_again_when_it_dies() {
+    let guest = Guest::launch(&tiny_image(), Firmware::Bios, None);
+    let (mut session, reply) = Session::begin(guest.agent_port(), BOOT_BOUND);
+    let mut reply = reply.check("web").expect("a guest tells who it is");
+    assert!(reply.agent_started_ms > 0 && reply.uptime_ms >= reply.agent_started_ms);
+    reply.capabilities.retain(|name| name != "bus-v1");
+    assert_eq!(reply.capabilities, ["exec", "files", "mount", "shutdown", "stages", "time"]);
+    let (said, outcome) = session.sh("hostname; cat /proc/$PPID/comm; exit 3", BOOT_BOUND);
+    assert!(said.ends_with("\ncastra-agent\n"), "{said}");
+    assert_eq!(outcome, Some(Outcome::Exited { code: 3 }));
+    let (memory, _) = session.sh("awk '/VmRSS/ { print $2 }' /proc/$PPID/status", BOOT_BOUND);
+    let kib: u32 = memory.trim().parse().expect("the kernel tells what the agent holds");
+    assert!(kib < 3 * 1024, "the agent holds {kib} KiB");
+
+    let (agent, _) = session.sh("echo $PPID; (sleep 0.2; kill -9 $PPID) >/dev/null 2>&1 &", BOOT_BOUND);
+    drop(session);
+    let begun = || Session::begin(guest.agent_port(), BOOT_BOUND);
+    let (mut session, _) = begun();
+    let mut other = session.sh("echo $PPID", BOOT_BOUND).0;
+    if other == agent {
+        // It was not dead yet: the next session is with the next agent.
+        std::thread::sleep(Duration::from_secs(1));
+        drop(session);
+        (session, _) = begun();
+        other = session.sh("echo $PPID", BOOT_BOUND).0;
+    }
+    assert_ne!(other, agent);
+    drop(session);
+}
+
+#[test]
 fn the_serial_console_is_a_root_shell() {
     let mut guest = Guest::launch(&tiny_image(), Firmware::Bios, None);
     guest.wait_for_serial("castra-guest: ready", BOOT_BOUND);
@@ -104,7 +138,7 @@ fn a_build_tells_its_steps_and_leaves_only_a_small_image() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("images/tiny.qcow2");
     let mut steps = Vec::new();
-    let built = guest::build(Recipe::Tiny, &out, &mut |step| steps.push(step)).unwrap();
+    let built = guest::build(Recipe::Tiny, AGENT, &out, &mut |step| steps.push(step)).unwrap();
     assert_eq!(steps.first(), Some(&BuildStep::Preflight));
     assert_eq!(steps.last(), Some(&BuildStep::Convert));
     let names: Vec<_> =
@@ -119,7 +153,7 @@ fn a_build_that_cannot_write_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
-    let error = guest::build(Recipe::Tiny, &file.join("tiny.qcow2"), &mut |_| {}).unwrap_err();
+    let error = guest::build(Recipe::Tiny, AGENT, &file.join("tiny.qcow2"), &mut |_| {}).unwrap_err();
     assert_eq!(error.to_string(), format!("failed to create directory `{}`", file.display()));
 }
 

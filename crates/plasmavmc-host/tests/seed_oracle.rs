@@ -25,6 +25,7 @@ fn seed(user_data: Option<Vec<u8>>) -> Seed {
         host_key: Some(KeyPair::generate().expect("a key")),
         user_data,
         network: SeedNetwork::Dhcp(vec![MacAddr::from_seed([1, 2, 3]), MacAddr::from_seed([4, 5, 6])]),
+        agent: None,
     }
 }
 
@@ -52,6 +53,17 @@ fn a_guest_finds_the_volume_and_its_files_by_their_names() {
     assert!(file(&path, "user-data").starts_with(b"#cloud-config\n{\n"));
     let network: serde_json::Value = serde_json::from_slice(&file(&path, "network-config")).unwrap();
     assert_eq!(network["ethernets"]["eth1"]["match"]["macaddress"], "52:54:00:04:05:06");
+}
+
+#[test]
+fn the_agent_and_what_installs_it_lie_beside_the_rest() {
+    static AGENT: &[u8] = &[0xA5; 1_400_000];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("seed.img");
+    Seed { agent: Some(AGENT), ..seed(None) }.write(&path).unwrap();
+    assert!(file(&path, "castra-agent") == AGENT);
+    assert!(file(&path, "castra-agent.sh").starts_with(b"#!/bin/sh\n"));
+    assert!(file(&path, "vendor-data").starts_with(b"#cloud-boothook\n#!/bin/sh\n"));
 }
 
 #[test]

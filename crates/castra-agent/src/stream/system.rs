@@ -57,9 +57,12 @@ pub(super) fn mount(mount: &Mount) -> Served {
     let try_it =
         || rustix::mount::mount(mount.tag.as_str(), &target, mount.file_system.as_str(), flags, options);
     let mut result = try_it();
-    if mount.file_system == "9p" && result.is_err_and(|error| error != Errno::PERM) {
-        // Older kernels do not load the transport by themselves.
-        run_bounded("modprobe", &["-q", "9pnet_virtio"]);
+    if result.is_err_and(|error| error != Errno::PERM) {
+        // Not every kernel loads these by itself.
+        let modules = if mount.file_system == "9p" { &["9p", "9pnet_virtio"][..] } else { &["virtiofs"] };
+        for module in modules {
+            run_bounded("modprobe", &["-q", module]);
+        }
         result = try_it();
     }
     match result {

@@ -2,11 +2,13 @@
 //!
 //! `mmdebstrap` makes the system from the host's own release and mirrors, as root or in a user
 //! namespace; `mke2fs` fills the root partition from a directory, so there is no loop device.
-//! Without root, `fakeroot` remembers who owns what between the two; and what `mmdebstrap` unpacks
+//! The agent is put in between. Without root, `fakeroot` remembers who owns what between the two; and what `mmdebstrap` unpacks
 //! lies in the system's directory for temporary files until then, as files of other users. Tests: below for the parsing,
 //! `tests/guest_image.rs` for the whole.
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,6 +18,7 @@ use super::disk::Disk;
 use super::partition::PartitionType;
 use super::unpacked::Unpacked;
 use super::{BuildError, BuildStep, Built, PackageLists, Recipe, fat, packages};
+use crate::agent;
 use crate::exec::{self, Program};
 use crate::{HostError, IoContext};
 
@@ -117,6 +120,7 @@ pub(super) fn check_user_range() -> Result<(), BuildError> {
 /// Builds the image in the directory `work` and publishes it as `out`.
 pub(super) fn build(
     work: &Path,
+    agent: &[u8],
     out: &Path,
     progress: &mut dyn FnMut(BuildStep),
 ) -> Result<Built, BuildError> {
@@ -135,6 +139,7 @@ pub(super) fn build(
     system.bootstrap(&release)?;
     progress(BuildStep::Unpack);
     let tree = system.unpack()?;
+    add_agent(&tree, agent).context("put the agent into", &tree)?;
 
     progress(BuildStep::BootPartition);
     let entry = BootEntry {
@@ -224,6 +229,19 @@ impl System<'_> {
         command.arg("-s").arg(self.owners()).arg("--").arg(path);
         Ok(command)
     }
+}
+
+/// Puts the agent and its service into the system. Files that fakeroot did not see belong to root.
+fn add_agent(tree: &Path, bytes: &[u8]) -> io::Result<()> {
+    let program = format!("/usr/bin/{}", agent::NAME);
+    let path = tree.join(&program[1..]);
+    fs::write(&path, bytes)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    let unit = format!("{}.service", agent::NAME);
+    fs::write(tree.join("usr/lib/systemd/system").join(&unit), agent::systemd_unit(&program))?;
+    let wants = tree.join("etc/systemd/system/sysinit.target.wants");
+    fs::create_dir_all(&wants)?;
+    symlink(Path::new("/usr/lib/systemd/system").join(&unit), wants.join(&unit))
 }
 
 /// The bytes of the file with the last name that begins with `prefix`.

@@ -19,20 +19,20 @@ use super::elf::Elf;
 use super::modules::{LoadOrder, OrderError, canonical};
 use super::packages::KERNEL;
 use super::unpacked::{Unpacked, in_elf};
-use crate::exec;
 use crate::{HostError, IoContext};
+use crate::{agent, exec};
 
 /// The kernel modules, in lists that the guest's init loads one by one.
 const MODULES: [(&str, &[&str]); 4] = [
-    // Without these nobody can log in or press the power button: the bus, the network (which goes
-    // on while the rest loads), the button, and disks, for the seed.
-    ("etc/modules", &["virtio_pci", "virtio_net", "button", "evdev", "virtio_blk"]),
+    // Without these nobody can log in or press the power button: the bus, the agent's port, the
+    // network (which both go on while the rest loads), the button, and disks, for the seed.
+    ("etc/modules", &["virtio_pci", "virtio_console", "virtio_net", "button", "evdev", "virtio_blk"]),
     // When a seed is found: FAT, and the tables its file names need.
     ("etc/modules.seed", &["vfat", "nls_cp437", "nls_ascii"]),
-    // When the SSH server runs: console and entropy devices.
-    ("etc/modules.late", &["virtio_console", "virtio_rng"]),
+    // When the SSH server runs: the entropy device.
+    ("etc/modules.late", &["virtio_rng"]),
     // For who asks for them with `modprobe` or `mount`.
-    ("etc/modules.spare", &["virtio_balloon", "nls_utf8", "nls_iso8859_1"]),
+    ("etc/modules.spare", &["virtio_balloon", "nls_utf8", "nls_iso8859_1", "virtiofs"]),
 ];
 
 /// Files of ours: where, with which permissions, what.
@@ -50,9 +50,10 @@ const FILES: [(&str, u32, &str); 7] = [
 const BUSYBOX_BOUND: Duration = Duration::from_secs(30);
 
 /// The initramfs, compressed.
-pub(super) fn build(packages: &Unpacked) -> Result<Vec<u8>, BuildError> {
+pub(super) fn build(packages: &Unpacked, agent_bytes: &[u8]) -> Result<Vec<u8>, BuildError> {
     let mut archive = Archive::default();
     add_system(&mut archive).map_err(cpio)?;
+    archive.file(&format!("bin/{}", agent::NAME), 0o755, agent_bytes.to_vec()).map_err(cpio)?;
     add_busybox(&mut archive, packages)?;
     for program in ["sbin/dropbear", "bin/dropbearkey"] {
         add_program(&mut archive, packages, program)?;

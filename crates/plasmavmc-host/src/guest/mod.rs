@@ -4,7 +4,7 @@
 //!   within seconds even without hardware acceleration. Needs neither root nor loop devices.
 //! - `debian`: Debian with systemd, OpenSSH, cloud-init and the QEMU guest agent on ext4.
 //!
-//! Both boot from a virtio disk, by BIOS and by UEFI, and read a cloud-init NoCloud seed on a vfat
+//! Both have Castra's agent, which starts early and is started again when it ends. Both boot from a virtio disk, by BIOS and by UEFI, and read a cloud-init NoCloud seed on a vfat
 //! volume labelled `CIDATA`. Of it the tiny guest takes `local-hostname` and `public-keys` from
 //! `meta-data`, and every list `ssh_authorized_keys` from `user-data`, all for root; its SSH server's host
 //! key from `dropbear-host-key`, as Castra's seeds have it; and
@@ -150,12 +150,17 @@ fn check_host(recipe: Recipe, lists: Lists) -> Result<(), BuildError> {
 /// Builds `recipe` and publishes it as the qcow2 image `out`, replacing what had that name.
 ///
 /// Works in a private directory beside `out`, which is gone afterwards; its parent is made where it
-/// is missing. `progress` is told of every step as it begins. The tiny image takes some 10 s, the
+/// is missing. `agent` are the bytes of the guest's agent. `progress` is told of every step as it begins. The tiny image takes some 10 s, the
 /// Debian image some 90 s.
 ///
 /// # Errors
 /// [`BuildError`]: in one error everything the host lacks, then whatever step failed.
-pub fn build(recipe: Recipe, out: &Path, progress: &mut dyn FnMut(BuildStep)) -> Result<Built, BuildError> {
+pub fn build(
+    recipe: Recipe,
+    agent: &[u8],
+    out: &Path,
+    progress: &mut dyn FnMut(BuildStep),
+) -> Result<Built, BuildError> {
     progress(BuildStep::Preflight);
     check_host(recipe, Lists::Ask)?;
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -166,7 +171,7 @@ pub fn build(recipe: Recipe, out: &Path, progress: &mut dyn FnMut(BuildStep)) ->
     let work = work.context("create a directory in", &parent)?;
     let out = out.file_name().map_or_else(|| parent.clone(), |name| parent.join(name));
     match recipe {
-        Recipe::Tiny => tiny::build(work.path(), &out, progress),
-        Recipe::Debian => debian::build(work.path(), &out, progress),
+        Recipe::Tiny => tiny::build(work.path(), agent, &out, progress),
+        Recipe::Debian => debian::build(work.path(), agent, &out, progress),
     }
 }

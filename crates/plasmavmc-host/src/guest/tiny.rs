@@ -24,6 +24,7 @@ const SIGNATURE: u32 = 0xca57_7a01;
 /// Builds the image in the directory `work` and publishes it as `out`.
 pub(super) fn build(
     work: &Path,
+    agent: &[u8],
     out: &Path,
     progress: &mut dyn FnMut(BuildStep),
 ) -> Result<Built, BuildError> {
@@ -42,7 +43,7 @@ pub(super) fn build(
     let unpacked = Unpacked::new(root.canonicalize().context("find", &root)?);
 
     progress(BuildStep::Initramfs);
-    let initrd = initramfs::build(&unpacked)?;
+    let initrd = initramfs::build(&unpacked, agent)?;
     let version = kernel.trim_start_matches("linux-image-");
     let entry = BootEntry {
         title: "Castra tiny guest",

@@ -10,6 +10,9 @@
 //! the user's, Castra writes a `#cloud-config` that says the same as `meta-data`, for the guests that
 //! read only there.
 //!
+//! Guests whose image has no agent get it with the seed: `castra-agent` and the script that installs
+//! it lie on the volume, and `vendor-data`, which cloud-init heeds beside the user's word, runs it.
+//!
 //! The image is a pure function of a [`Seed`]: same seed, same bytes. Never does: run in the guest,
 //! parse a user's YAML. Tests: below, and with `mtools` and `blkid` in `tests/seed_oracle.rs`.
 
@@ -23,7 +26,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::keys::KeyPair;
-use crate::{HostError, publish};
+use crate::{HostError, agent, publish};
 
 mod reader;
 mod vendor;
@@ -54,6 +57,8 @@ pub struct Seed {
     pub user_data: Option<Vec<u8>>,
     /// How the guest finds its network.
     pub network: SeedNetwork,
+    /// The guest's agent, for guests whose image has none.
+    pub agent: Option<&'static [u8]>,
 }
 
 /// How the guest finds its network.
@@ -179,6 +184,10 @@ impl Seed {
                 return Err(SeedError::TooLarge { what, size });
             }
         }
+        if let Some(bytes) = self.agent {
+            files.push((agent::SCRIPT_NAME, agent::install_script().into_bytes()));
+            files.push((agent::NAME, bytes.to_vec()));
+        }
         volume::fat(&files).map_err(|source| SeedError::Volume { source })
     }
 
@@ -220,7 +229,8 @@ impl Seed {
             let config = json!({ "ssh_keys": self.ssh_keys_of(key) });
             vendor::Part { kind: "cloud-config", text: format!("#cloud-config\n{config:#}\n") }
         });
-        parts.into_iter().collect()
+        let agent = self.agent.map(|_| vendor::Part { kind: "cloud-boothook", text: agent::boothook() });
+        parts.into_iter().chain(agent).collect()
     }
 
     /// A host key as cloud-init takes it.
@@ -236,6 +246,10 @@ impl Seed {
             let mut config = json!({ "hostname": self.hostname });
             if let Some(key) = &self.host_key {
                 config["ssh_keys"] = self.ssh_keys_of(key);
+            }
+            // For tiny-cloud, which reads no vendor-data. What runs twice does nothing the second time.
+            if self.agent.is_some() {
+                config["bootcmd"] = json!([agent::install_line()]);
             }
             if !self.ssh_keys.is_empty() {
                 config["ssh_authorized_keys"] = self
@@ -355,6 +369,7 @@ mod tests {
             host_key: None,
             user_data: None,
             network: SeedNetwork::Dhcp(vec![MacAddr::from_seed([1, 2, 3])]),
+            agent: None,
         }
     }
 
@@ -418,6 +433,17 @@ mod tests {
             let seed = Seed { user_data: Some(own.into()), ..seed() };
             assert!(matches!(seed.image(), Err(SeedError::UserDataKind { .. })), "{own:?}");
         }
+    }
+
+    #[test]
+    fn the_agent_travels_beside_a_users_word_and_within_our_own() {
+        let own = b"#cloud-config\n{}\n".to_vec();
+        let with_agent = Seed { agent: Some(&[7; 3 << 19]), ..seed() };
+        let theirs = Seed { user_data: Some(own.clone()), ..with_agent.clone() };
+        assert_eq!(theirs.user_data().unwrap(), own);
+        let ours = String::from_utf8(with_agent.user_data().unwrap()).unwrap();
+        assert!(ours.contains("\"bootcmd\": [\n    \"mkdir -p /run/castra-seed && mount"), "{ours}");
+        assert_eq!(with_agent.image().unwrap().len(), 2 << 20);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(crate) struct Guest {
     console: UnixStream,
     serial: Arc<Mutex<Vec<u8>>>,
     ssh_port: u16,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// Time between two looks at something that has no event.
@@ -47,6 +47,13 @@ impl Guest {
         qemu.args(["-qmp", "unix:qmp,server=on,wait=off"]);
         qemu.args(["-chardev", "socket,id=ttyS0,path=console,server=on,wait=off"]);
         qemu.args(["-serial", "chardev:ttyS0"]);
+        qemu.args([
+            "-chardev",
+            "socket,id=agent,path=agent,server=on,wait=off",
+            "-device",
+            "virtio-serial-pci",
+        ]);
+        qemu.args(["-device", "virtserialport,chardev=agent,name=org.castra.agent.0"]);
         overlay(image, &dir.path().join("disk.qcow2"));
         disk(&mut qemu, "vda", "qcow2", Path::new("disk.qcow2"), "bootindex=0");
         if let Some(seed) = seed {
@@ -68,11 +75,16 @@ impl Guest {
         let child = qemu.stdin(Stdio::null()).spawn().expect("`qemu-system-x86` is installed");
         let (qmp, console) = (connect(&dir.path().join("qmp")), connect(&dir.path().join("console")));
         let serial = keep_reading(&console);
-        let mut guest = Self { child, qmp: BufReader::new(qmp), console, serial, ssh_port: 0, _dir: dir };
+        let mut guest = Self { child, qmp: BufReader::new(qmp), console, serial, ssh_port: 0, dir };
         guest.line();
         guest.execute(&json!({"execute": "qmp_capabilities"}));
         guest.ssh_port = guest.forwarded_port();
         guest
+    }
+
+    /// A connection to the port of the guest's agent. There can be one at a time.
+    pub(crate) fn agent_port(&self) -> UnixStream {
+        connect(&self.dir.path().join("agent"))
     }
 
     /// The host's port that leads to the guest's SSH server.

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use castra_agent_embed::AGENT;
 use plasmavmc_host::guest::{self, BuildStep, Recipe};
 use plasmavmc_host::image::ImageName;
 use plasmavmc_host::image::catalogue::BUILT;
@@ -45,7 +46,7 @@ pub fn image_build(
     let mut tell = |step: BuildStep| {
         sink.emit(None, EventKind::ImageBuildStep { image: name.to_string(), step: step.to_string() });
     };
-    guest::build(options.recipe, file.path(), &mut tell)?;
+    guest::build(options.recipe, AGENT, file.path(), &mut tell)?;
     let image = images.store.import(file.path(), &name, images.arch)?;
     let sha512 = image.sha512.to_string();
     let verified = EventKind::ImageVerified { image: name.to_string(), sha512, size_bytes: image.size_bytes };

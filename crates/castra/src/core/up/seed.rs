@@ -8,7 +8,10 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use plasmavmc_host::seed::{Ignored, InstanceId, MAX_FILE, Seed, SeedError, SeedNetwork, SshPublicKey};
+use castra_agent_embed::AGENT;
+use plasmavmc_host::seed::{
+    Ignored, InstanceId, MAX_FILE, Seed, SeedError, SeedNetwork, SeedReader, SshPublicKey,
+};
 use plasmavmc_host::{HostError, IoContext, Layout, keys};
 use plasmavmc_types::VmSpec;
 
@@ -38,6 +41,7 @@ pub(super) fn write(
         host_key: Some(host_key),
         user_data: vm.cloud_init.user_data.as_ref().map(read).transpose()?,
         network: own_network.map_or(SeedNetwork::Dhcp(macs), SeedNetwork::Own),
+        agent: (vm.base_image.seed_reader() != SeedReader::TinyGuest).then_some(AGENT),
     };
     let path = layout.seed(&vm.name);
     seed.write(&path).map_err(|source| Error::Seed { vm: vm.name.clone(), source })?;
