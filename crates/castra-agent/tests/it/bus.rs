@@ -1,9 +1,11 @@
 //! The bus: guest programs to the host and back.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
 use castra_agent::{ClientError, publish};
+use castra_agent_proto::limits::MAX_MESSAGE;
 use castra_agent_proto::message::{Publication, Report, body};
 use castra_agent_proto::{Frame, Kind};
 
@@ -23,7 +25,7 @@ fn agent(host: &Host) -> Command {
 #[test]
 fn messages_of_guest_programs_reach_the_host_in_order() {
     let mut host = Host::greeted();
-    eventually("the socket", || host.socket().exists());
+    eventually("the socket", || UnixStream::connect(host.socket()).is_ok());
     let status = agent(&host).args(["publish", "--topic", "app/state", "up and running"]).status().unwrap();
     assert!(status.success());
     let mut lines =
@@ -42,9 +44,10 @@ fn messages_of_guest_programs_reach_the_host_in_order() {
 #[test]
 fn messages_that_do_not_fit_are_refused_and_counted() {
     let mut host = Host::connect();
-    eventually("the socket", || host.socket().exists());
-    let many = std::iter::repeat_n(vec![b'x'; 32 * 1024], 100);
-    assert!(matches!(publish(&host.socket(), "t", many), Err(ClientError::Refused { .. })));
+    eventually("the socket", || UnixStream::connect(host.socket()).is_ok());
+    let many = std::iter::repeat_n(vec![b'x'; MAX_MESSAGE], 1000);
+    let refused = publish(&host.socket(), "t", many);
+    assert!(matches!(refused, Err(ClientError::Refused { .. })), "{refused:?}");
     host.hello("s");
     let mut got = 0;
     loop {
@@ -61,7 +64,7 @@ fn messages_that_do_not_fit_are_refused_and_counted() {
 #[test]
 fn a_message_that_breaks_the_rules_is_refused() {
     let host = Host::greeted();
-    eventually("the socket", || host.socket().exists());
+    eventually("the socket", || UnixStream::connect(host.socket()).is_ok());
     assert!(matches!(publish(&host.socket(), "a b", std::iter::once(vec![])), Err(ClientError::Message(_))));
     let output = agent(&host).arg("publish").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -70,7 +73,7 @@ fn a_message_that_breaks_the_rules_is_refused() {
 #[test]
 fn what_the_host_says_is_heard_by_who_listens_to_its_topic() {
     let mut host = Host::greeted();
-    eventually("the socket", || host.socket().exists());
+    eventually("the socket", || UnixStream::connect(host.socket()).is_ok());
     let mut tail = agent(&host).args(["tail", "--topic", "a"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     // Nobody tells when it listens, so say it until it is heard.
