@@ -8,11 +8,9 @@ use castra_agent_proto::{Decoder, Frame, Kind};
 /// Frames and noise are the same however they arrive, no byte is lost, and what a frame asks survives
 /// being said again.
 pub fn check(bytes: &[u8]) {
-    let (frames, skipped, rest) = decode(bytes, bytes.len().max(1));
-    assert_eq!((&frames, skipped, rest), {
-        let it = &decode(bytes, 1);
-        (&it.0, it.1, it.2)
-    });
+    let whole = decode(bytes, bytes.len().max(1));
+    assert_eq!(whole, decode(bytes, 1));
+    let (frames, skipped, rest) = whole;
     let taken: usize = frames.iter().map(|frame| frame.to_bytes().len()).sum();
     assert_eq!(taken as u64 + skipped + rest as u64, bytes.len() as u64);
     let mut window = SendWindow::default();
