@@ -46,6 +46,7 @@ pub fn small_spec(name: &str) -> VmSpec {
         accelerator: AcceleratorChoice::Tcg,
         disks: Vec::new(),
         networks: Vec::new(),
+        shares: Vec::new(),
     }
 }
 

@@ -111,6 +111,16 @@ mod tests {
     use super::*;
     use plasmavmc_hypervisor::conformance::small_spec;
 
+    #[test]
+    fn a_spec_of_an_earlier_version_has_no_shares() {
+        let spec = r#"{"id":"01890a5d-ac96-774b-bcce-b302099a8057","name":"web",
+            "resources":{"cpus":1,"memory":67108864},"machine":"q35","firmware":"bios",
+            "accelerator":"tcg","disks":[],"networks":[]}"#;
+        let spec: VmSpec = serde_json::from_str(spec).unwrap();
+        assert_eq!(spec.shares, []);
+        assert!(!serde_json::to_string(&spec).unwrap().contains("shares"));
+    }
+
     fn sample() -> Record {
         let mut record = Record::new(small_spec("web"), "pc-q35-10.0".to_owned());
         record.run = Some(Run {

@@ -27,7 +27,7 @@ pub use net::{GuestPort, HostPort, MacAddr, MacError, PortError, PortForward, Pr
 pub use size::{ByteSize, ByteSizeError};
 pub use spec::{
     Accelerator, AcceleratorChoice, BackingSpec, DeviceId, DeviceIdError, DiskFormat, DiskSpec, Firmware,
-    MachineType, NetworkKind, NetworkSpec, Persistence, VmResources, VmSpec,
+    MachineType, NetworkKind, NetworkSpec, Persistence, ShareSpec, VmResources, VmSpec,
 };
 pub use state::{IllegalTransition, VmInput, VmState, VmSummary};
 pub use status::{StopReason, VmStatus};

@@ -32,6 +32,9 @@ pub struct VmSpec {
     pub disks: Vec<DiskSpec>,
     /// Its network cards.
     pub networks: Vec<NetworkSpec>,
+    /// Folders of the host that the guest may mount.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<ShareSpec>,
 }
 
 impl VmSpec {
@@ -260,6 +263,17 @@ pub struct NetworkSpec {
     pub kind: NetworkKind,
     /// Its address.
     pub mac: MacAddr,
+}
+
+/// One folder of the host that the guest may mount, as a 9p file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareSpec {
+    /// Its id inside the VM, which is also the tag the guest mounts it by.
+    pub id: DeviceId,
+    /// The folder: absolute, with every link followed.
+    pub path: PathBuf,
+    /// Whether the guest may not write to it.
+    pub read_only: bool,
 }
 
 /// What a network card is connected to.

@@ -16,6 +16,9 @@ const PLAIN: &str = r"^[^\x00-\x1f\x7f-\x9f]+$";
 /// A text without control characters that is no text for cloud-init.
 const PLAIN_PATH: &str = r"^[^#\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
 
+/// An absolute path without control characters.
+const GUEST_PATH: &str = r"^/[^\x00-\x1f\x7f-\x9f]+$";
+
 /// The virtual machines of a project.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(title = "castra.toml", deny_unknown_fields)]
@@ -140,6 +143,9 @@ pub(super) struct KeysTable {
     /// Ports of this host that lead into the VM.
     #[schemars(length(max = 64), extend("default" = []))]
     pub(super) port_forwards: Option<Vec<ForwardTable>>,
+    /// Folders of this host that the guest sees.
+    #[schemars(length(max = 8), extend("default" = []))]
+    pub(super) mounts: Option<Vec<MountTable>>,
     /// What cloud-init finds on the VM's first boot.
     #[schemars(extend("default" = {}))]
     pub(super) cloud_init: Option<CloudInitTable>,
@@ -163,6 +169,22 @@ pub(super) struct ForwardTable {
     /// The IPv4 address of this host it listens on; `0.0.0.0` is every address.
     #[schemars(extend("default" = "127.0.0.1", "format" = "ipv4"))]
     pub(super) address: Option<String>,
+}
+
+/// A folder of this host that a guest sees: a 9p file system, whose tag is made from its place there.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Mount", deny_unknown_fields)]
+pub(super) struct MountTable {
+    /// The folder: relative to the config and not above it, or absolute; `~/` is the home directory. It
+    /// neither holds Castra's own files nor lies in them. A link is followed once, when the VM starts.
+    #[schemars(length(min = 1, max = 4095), regex(pattern = PLAIN))]
+    pub(super) host: String,
+    /// Where the guest sees it: an absolute path.
+    #[schemars(length(min = 2, max = 4095), regex(pattern = GUEST_PATH))]
+    pub(super) guest: String,
+    /// Whether the guest may not write to it.
+    #[schemars(extend("default" = true))]
+    pub(super) read_only: Option<bool>,
 }
 
 /// What cloud-init finds on a VM's first boot.

@@ -16,6 +16,9 @@ pub const MAX_VMS: u32 = 256;
 /// The most port forwards of one VM.
 pub const MAX_PORT_FORWARDS: usize = 64;
 
+/// The most mounts of one VM: the functions of the one PCI slot they have.
+pub const MAX_MOUNTS: usize = 8;
+
 /// The most virtual processors: what 8-bit APIC ids can number; more need an emulated IOMMU.
 pub const MAX_CPUS: u32 = 255;
 

@@ -33,6 +33,7 @@ mod error;
 mod fault;
 mod forward;
 pub mod limits;
+pub(crate) mod mount;
 mod path;
 mod position;
 mod project;
@@ -47,6 +48,7 @@ mod syntax;
 mod template;
 mod vm;
 mod walk;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -55,8 +57,8 @@ pub use error::{ConfigError, NotAFile};
 pub use fault::{Fault, Related};
 pub use position::{Position, Span};
 pub use project::{
-    BaseImage, Bootstrap, Channel, CloudInit, Lifecycle, Project, ProjectName, ProjectNameError, Source,
-    Verify, VmConfig,
+    BaseImage, Bootstrap, Channel, CloudInit, Lifecycle, Mount, Project, ProjectName, ProjectNameError,
+    Source, Verify, VmConfig,
 };
 pub use reference::reference_markdown;
 pub use resolve::{parse, parse_bytes};

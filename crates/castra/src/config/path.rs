@@ -71,6 +71,16 @@ pub(super) fn resolve_outside(text: &str, env: &Environment) -> Result<PathBuf, 
     if bytes > MAX_PATH_BYTES { Err(Rule::LongPath { bytes }) } else { Ok(path) }
 }
 
+/// The absolute path in a guest that `text` names, without `.` and `..`.
+pub(super) fn resolve_guest(text: &str) -> Result<String, Rule> {
+    check(text)?;
+    let path = normalise(Path::new(text));
+    match path.to_str() {
+        Some(clean) if path.is_absolute() && clean != "/" => Ok(clean.to_owned()),
+        _ => Err(Rule::MountPoint { path: text.to_owned() }),
+    }
+}
+
 /// Whether a text can be a path at all.
 fn check(text: &str) -> Result<(), Rule> {
     if text.is_empty() {

@@ -73,10 +73,23 @@ pub struct VmConfig {
     pub firmware: Option<Firmware>,
     /// What happens to the overlay when the VM stops.
     pub persistence: Persistence,
+    /// Folders of the host that its guest sees, each at a place of its own.
+    pub mounts: Vec<Mount>,
     /// What cloud-init finds in its seed.
     pub cloud_init: CloudInit,
     /// How it is set up once its guest answers; none for not at all.
     pub bootstrap: Option<Bootstrap>,
+}
+
+/// A folder of the host that a guest sees.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Mount {
+    /// The folder: an absolute path whose links were not followed yet.
+    pub host: PathBuf,
+    /// Where the guest sees it: an absolute path, not `/`.
+    pub guest: String,
+    /// Whether the guest may not write to it.
+    pub read_only: bool,
 }
 
 /// What a VM's disk begins as.

@@ -12,12 +12,13 @@ use super::rule::FaultCode;
 use super::schema::schema;
 
 /// The tables in the order of the page: the key under `$defs`, and what stands above it in a config.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("Project", "`[project]`"),
     ("Lifecycle", "`[lifecycle]`"),
     ("Channel", "`[channel]`"),
     ("Vm", "`[[vms]]`"),
     ("PortForward", "An entry of `port_forwards`"),
+    ("Mount", "`[[vms.mounts]]`"),
     ("CloudInit", "`[vms.cloud_init]`"),
     ("Bootstrap", "`[vms.bootstrap]`"),
     ("Inline", "`user_data` and `network_config` as tables"),

@@ -95,6 +95,7 @@ fn vm_config(draft: Draft, layout: &Layout) -> VmConfig {
         cpus: keys.cpus.unwrap_or(DEFAULT_CPUS),
         memory: keys.memory.unwrap_or(DEFAULT_MEMORY),
         port_forwards: forwards.into_iter().map(|forward| forward.value).collect(),
+        mounts: keys.mounts.unwrap_or_default(),
         accelerator: keys.accelerator.unwrap_or_default(),
         firmware: keys.firmware,
         persistence: keys.persistence.unwrap_or_default(),

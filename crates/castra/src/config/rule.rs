@@ -4,7 +4,7 @@
 //! broken once in `tests/config/faults.rs`.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use plasmavmc_host::image::ImageNameError;
@@ -14,10 +14,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::limits::{
-    MAX_ENV_BYTES, MAX_ENV_NAME, MAX_ENV_VARIABLES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PORT_FORWARDS,
-    MAX_VERIFY_BYTES, MAX_VMS, MIN_MEMORY, VERSION,
+    MAX_ENV_BYTES, MAX_ENV_NAME, MAX_ENV_VARIABLES, MAX_MOUNTS, MAX_NAME_BYTES, MAX_PATH_BYTES,
+    MAX_PORT_FORWARDS, MAX_VERIFY_BYTES, MAX_VMS, MIN_MEMORY, VERSION,
 };
 use super::project::ProjectNameError;
+use super::words::{did_you_mean, list, shown_path};
+
+pub(super) use super::words::shown;
 
 /// The stable name of a kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -63,6 +66,8 @@ pub enum FaultCode {
     BadCloudInit,
     /// A bootstrap's environment or check cannot be used.
     BadBootstrap,
+    /// A folder cannot be given to a guest, or not there.
+    BadMount,
     /// Replicas or their overrides do not fit together.
     BadReplicas,
     /// There is more of something than a project may have.
@@ -73,7 +78,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of its declaration.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NotUtf8,
         Self::Syntax,
         Self::DuplicateKey,
@@ -94,6 +99,7 @@ impl FaultCode {
         Self::OverlayConflict,
         Self::BadCloudInit,
         Self::BadBootstrap,
+        Self::BadMount,
         Self::BadReplicas,
         Self::TooMany,
         Self::TooManyFaults,
@@ -122,6 +128,7 @@ impl FaultCode {
             Self::OverlayConflict => "overlay-conflict",
             Self::BadCloudInit => "bad-cloud-init",
             Self::BadBootstrap => "bad-bootstrap",
+            Self::BadMount => "bad-mount",
             Self::BadReplicas => "bad-replicas",
             Self::TooMany => "too-many",
             Self::TooManyFaults => "too-many-faults",
@@ -236,6 +243,16 @@ pub(super) enum Rule {
     LongVerify { bytes: usize },
     #[error("`verify` cannot hold a NUL")]
     VerifyCharacter,
+    #[error("a relative `host` names a folder beside the config or below it")]
+    MountOutside { path: PathBuf },
+    #[error("a guest is given no folder that holds Castra's own files, or lies in them")]
+    MountOfOwnFiles { path: PathBuf },
+    #[error("`guest` is an absolute path, and not `/`")]
+    MountPoint { path: String },
+    #[error("a VM has one mount at a place")]
+    SharedMountPoint { path: String },
+    #[error("a VM has at most {MAX_MOUNTS} mounts")]
+    TooManyMounts { found: usize },
     #[error("`replicas` overrides keys of replicas: it needs `count`")]
     ReplicasWithoutCount,
     #[error("`replicas` holds tables named after replicas")]
@@ -291,8 +308,15 @@ impl Rule {
             | Self::EmptyVerify
             | Self::LongVerify { .. }
             | Self::VerifyCharacter => C::BadBootstrap,
+            Self::MountOutside { .. }
+            | Self::MountOfOwnFiles { .. }
+            | Self::MountPoint { .. }
+            | Self::SharedMountPoint { .. } => C::BadMount,
             Self::ReplicasWithoutCount | Self::UnknownReplica { .. } => C::BadReplicas,
-            Self::TooManyVms | Self::TooManyForwards { .. } | Self::TooManyVariables { .. } => C::TooMany,
+            Self::TooManyVms
+            | Self::TooManyForwards { .. }
+            | Self::TooManyMounts { .. }
+            | Self::TooManyVariables { .. } => C::TooMany,
             Self::TooManyFaults { .. } => C::TooManyFaults,
         }
     }
@@ -314,11 +338,15 @@ impl Rule {
             | Self::IgnoredUserDataKind { found, .. }
             | Self::UnknownReplica { found, .. } => Some(shown(found)),
             Self::UnknownKey { key, .. } | Self::DuplicateKey { key } => Some(shown(key)),
-            Self::DirectoryPath { path, .. } | Self::LeavesWorkspace { path } | Self::NoHome { path } => {
-                Some(shown(path))
-            }
+            Self::DirectoryPath { path, .. }
+            | Self::LeavesWorkspace { path }
+            | Self::MountPoint { path }
+            | Self::SharedMountPoint { path }
+            | Self::NoHome { path } => Some(shown(path)),
             Self::SharedStateDir { path, .. }
             | Self::PayloadHoldsWorkspace { path }
+            | Self::MountOutside { path }
+            | Self::MountOfOwnFiles { path }
             | Self::SharedOverlay { path, .. }
             | Self::OverlayIsInput { path, .. }
             | Self::ReservedOverlay { path, .. } => Some(shown_path(path)),
@@ -327,7 +355,9 @@ impl Rule {
             Self::LongPath { bytes } | Self::LargeEnv { bytes } | Self::LongVerify { bytes } => {
                 Some(format!("{bytes} bytes"))
             }
-            Self::TooManyForwards { found } | Self::TooManyVariables { found } => Some(found.to_string()),
+            Self::TooManyForwards { found }
+            | Self::TooManyMounts { found }
+            | Self::TooManyVariables { found } => Some(found.to_string()),
             Self::IgnoredUserData { found, .. } => Some(shown(&found.join(", "))),
             _ => None,
         }
@@ -378,6 +408,13 @@ impl Rule {
             Self::PayloadHoldsWorkspace { .. } => Some(
                 "move what the script needs into a directory of its own: `payload = \"payload\"`".to_owned(),
             ),
+            Self::MountOutside { path } => {
+                Some(format!("name it in full: `host = \"{}\"`", shown_path(path)))
+            }
+            Self::MountOfOwnFiles { .. } => {
+                Some("share a folder of its own, such as `host = \"src\"`, or set `state_dir`".to_owned())
+            }
+            Self::MountPoint { .. } => Some("write for example `guest = \"/srv/src\"`".to_owned()),
             Self::EnvName { .. } | Self::ReservedEnv { .. } => {
                 Some("write for example `env = { PORT = \"8080\" }`".to_owned())
             }
@@ -398,92 +435,14 @@ impl Rule {
     }
 }
 
-/// The longest text a message repeats, in characters.
-const SHOWN_CHARS: usize = 100;
-
-/// A text from the file as a message may repeat it: on one line, shortened.
-pub(super) fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
-    if text.chars().nth(SHOWN_CHARS).is_some() {
-        short.push('…');
-    }
-    short.replace("\\\"", "\"").replace("\\'", "'")
-}
-
-fn shown_path(path: &Path) -> String {
-    shown(&path.display().to_string())
-}
-
-fn list(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
-}
-
-/// The most words a suggestion lists.
-const LISTED_WORDS: usize = 12;
-
-/// Names the known word nearest to `found`, or all of them where none is near.
-fn did_you_mean(found: &str, known: &[&str]) -> String {
-    match nearest(found, known) {
-        Some(word) => format!("did you mean `{word}`?"),
-        None if known.len() > LISTED_WORDS => format!("known: {}, …", list(&known[..LISTED_WORDS])),
-        None => format!("known: {}", list(known)),
-    }
-}
-
-/// The known word that a slip of the hand could have made `found`; none where all are far.
-fn nearest<'w>(found: &str, known: &[&'w str]) -> Option<&'w str> {
-    /// Longer texts are no slip, and comparing them costs.
-    const LONGEST: usize = 64;
-    if found.len() > LONGEST {
-        return None;
-    }
-    let plain = |text: &str| text.to_lowercase().replace('-', "_");
-    let found = plain(found);
-    // Whoever leaves the end of a name out, such as its unit, makes no slip but means it.
-    let begins = |word: &&&str| plain(word).strip_prefix(&found).is_some_and(|rest| rest.starts_with('_'));
-    if let Some(word) = known.iter().find(begins).filter(|_| !found.is_empty()) {
-        return Some(word);
-    }
-    let scored = known.iter().map(|word| (strsim::damerau_levenshtein(&found, &plain(word)), *word));
-    let (distance, word) = scored.min_by_key(|(distance, _)| *distance)?;
-    let allowed = (word.chars().count().max(found.chars().count()) / 3).max(1);
-    (distance <= allowed).then_some(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slip_is_recognised_and_another_word_is_not() {
-        let known = ["name", "memory", "port_forwards", "cpus", "base_image"];
-        for (found, word) in [
-            ("memroy", Some("memory")),
-            ("Memory", Some("memory")),
-            ("port-forwards", Some("port_forwards")),
-            ("ports_forward", Some("port_forwards")),
-            ("cpu", Some("cpus")),
-            ("base", Some("base_image")),
-            ("disk", None),
-            ("", None),
-            (&"m".repeat(65), None),
-        ] {
-            assert_eq!(nearest(found, &known), word, "{found:?}");
-        }
-        assert_eq!(did_you_mean("disk", &["a", "b"]), "known: `a`, `b`");
-    }
 
     #[test]
     fn a_code_is_written_the_same_in_json() {
         for code in FaultCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
         }
-    }
-
-    #[test]
-    fn what_a_message_repeats_is_short_and_on_one_line() {
-        assert_eq!(shown("a\n\u{1b}[31m\"b\""), "a\\n\\u{1b}[31m\"b\"");
-        assert_eq!(shown(&"x".repeat(1000)).chars().count(), SHOWN_CHARS + 1);
     }
 }

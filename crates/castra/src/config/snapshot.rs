@@ -9,11 +9,11 @@ use plasmavmc_types::{Persistence, PortForward};
 
 use super::document::{
     BootstrapTable, ChannelTable, CloudInitTable, Document, ForwardTable, InlineTable, KeysTable,
-    LifecycleTable, ProjectTable, SourceValue, VerifyValue, VmTable,
+    LifecycleTable, MountTable, ProjectTable, SourceValue, VerifyValue, VmTable,
 };
 use super::fault::Fault;
 use super::limits::VERSION;
-use super::project::{Bootstrap, Project, Source, Verify, VmConfig};
+use super::project::{Bootstrap, Mount, Project, Source, Verify, VmConfig};
 use super::{Environment, parse};
 use crate::env::UserDirs;
 
@@ -63,6 +63,7 @@ fn vm_table(vm: &VmConfig) -> VmTable {
             firmware: vm.firmware,
             persistent: Some(vm.persistence == Persistence::Persistent),
             port_forwards: Some(vm.port_forwards.iter().map(forward_table).collect()),
+            mounts: Some(vm.mounts.iter().map(mount_table).collect()),
             cloud_init: Some(CloudInitTable {
                 user_data: vm.cloud_init.user_data.as_ref().map(source_value),
                 network_config: vm.cloud_init.network_config.as_ref().map(source_value),
@@ -80,6 +81,10 @@ fn forward_table(forward: &PortForward) -> ForwardTable {
         protocol: Some(forward.protocol),
         address: Some(forward.address.to_string()),
     }
+}
+
+fn mount_table(mount: &Mount) -> MountTable {
+    MountTable { host: text(&mount.host), guest: mount.guest.clone(), read_only: Some(mount.read_only) }
 }
 
 fn bootstrap_table(bootstrap: &Bootstrap) -> BootstrapTable {

@@ -12,8 +12,9 @@ use super::bootstrap;
 use super::fault::{Faults, Located};
 use super::forward::{self, Forward};
 use super::limits::{MAX_CPUS, MIN_MEMORY};
+use super::mount;
 use super::path::{Base, resolve_file};
-use super::project::{BaseImage, Bootstrap, CloudInit, Source};
+use super::project::{BaseImage, Bootstrap, CloudInit, Mount, Source};
 use super::rule::{Rule, shown};
 use super::walk::{Node, TableReader};
 use crate::env::CASTRA_DIR;
@@ -29,6 +30,7 @@ pub(super) struct VmKeys {
     pub(super) cpus: Option<NonZeroU32>,
     pub(super) memory: Option<ByteSize>,
     pub(super) port_forwards: Option<Vec<Located<Forward>>>,
+    pub(super) mounts: Option<Vec<Mount>>,
     pub(super) accelerator: Option<AcceleratorChoice>,
     pub(super) firmware: Option<Firmware>,
     pub(super) persistence: Option<Persistence>,
@@ -48,6 +50,7 @@ impl VmKeys {
             cpus: table.take("cpus").and_then(|node| read_cpus(&node, faults)),
             memory: table.take("memory").and_then(|node| read_memory(&node, faults)),
             port_forwards: table.take("port_forwards").and_then(|node| forward::read_list(&node, faults)),
+            mounts: table.take("mounts").and_then(|node| mount::read_list(&node, base, faults)),
             accelerator: table.take("accelerator").and_then(|node| {
                 use AcceleratorChoice as A;
                 let words = [("auto", A::Auto), ("kvm", A::Kvm), ("hvf", A::Hvf), ("tcg", A::Tcg)];
@@ -80,6 +83,7 @@ impl VmKeys {
             cpus: self.cpus.or(other.cpus),
             memory: self.memory.or(other.memory),
             port_forwards: self.port_forwards.or_else(|| other.port_forwards.clone()),
+            mounts: self.mounts.or_else(|| other.mounts.clone()),
             accelerator: self.accelerator.or(other.accelerator),
             firmware: self.firmware.or(other.firmware),
             persistence: self.persistence.or(other.persistence),

@@ -17,6 +17,7 @@ mod fan_out;
 pub mod images;
 pub mod init;
 pub mod logs;
+pub mod mounts;
 mod observed;
 pub mod operation;
 pub mod output;

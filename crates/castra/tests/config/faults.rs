@@ -160,6 +160,19 @@ const CASES: &[(&str, &str)] = &[
         "user-data that the image's own reader would ignore",
         "[[vms]]\nname = \"a\"\nbase_image = \"images/nocloud_alpine-3.23.4-x86_64-bios-tiny-r0.qcow2\"\ncloud_init.user_data.inline = \"#cloud-config\\nruncmd: [a]\\nswap: {}\\n\"\n[[vms]]\nname = \"b\"\nbase_image = \"tiny\"\ncloud_init.user_data.inline = \"#!/bin/sh\\n\"\n",
     ),
+    // Mounts.
+    (
+        "mounts that say too little or too much",
+        "[[vms]]\nname = \"a\"\n[[vms.mounts]]\n[[vms.mounts]]\nhost = 1\nguest = \"/a\"\nread_only = \"no\"\ntag = \"x\"\n[[vms]]\nname = \"b\"\nmounts = \"src\"\n[[vms]]\nname = \"c\"\nmounts = [\"src\"]\n",
+    ),
+    (
+        "folders that a guest is not given",
+        "[project]\nstate_dir = \".castra\"\n[[vms]]\nname = \"a\"\nmounts = [{ host = \"../other\", guest = \"/a\" }, { host = \"src/../../up\", guest = \"/b\" }, { host = \".\", guest = \"/c\" }, { host = \".castra/logs\", guest = \"/d\" }, { host = \"~\", guest = \"/e\" }, { host = \"/\", guest = \"/f\" }, { host = \"\", guest = \"/g\" }]\n",
+    ),
+    (
+        "places that are none, or taken",
+        "[[vms]]\nname = \"a\"\nmounts = [{ host = \"a\", guest = \"srv\" }, { host = \"a\", guest = \"/\" }, { host = \"a\", guest = \"/srv/..\" }, { host = \"a\", guest = \"/srv/x/\" }, { host = \"b\", guest = \"/srv/./x\" }]\n",
+    ),
     // Bootstraps.
     ("a bootstrap without a script", "[[vms]]\nname = \"a\"\n[vms.bootstrap]\nmode = \"never\"\n"),
     (
@@ -228,6 +241,7 @@ fn every_fault_says_where_it_is_and_what_to_write() {
 fn what_is_too_long_or_too_many_is_refused() {
     let name = "n".repeat(62);
     let forwards: String = (1..=65).map(|host| format!("{{ host = {host}, guest = 1 }},")).collect();
+    let mounts: String = (0..9).map(|n| format!("{{ host = \"a\", guest = \"/{n}\" }},")).collect();
     let long = "x".repeat(300);
     let variables: String = (0..65).map(|n| format!("V{n} = \"\", ")).collect();
     let script = "bootstrap.script = \"b.sh\"";
@@ -255,6 +269,12 @@ fn what_is_too_long_or_too_many_is_refused() {
             "overlay",
             FaultCode::BadPath,
             "a path has at most 4095 bytes, and each name in it at most 255",
+        ),
+        (
+            format!("name = \"a\"\nmounts = [{mounts}]"),
+            "mounts",
+            FaultCode::TooMany,
+            "a VM has at most 8 mounts",
         ),
         (
             format!("name = \"a\"\n{script}\nbootstrap.env = {{ {variables} }}"),

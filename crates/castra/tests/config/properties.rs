@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use castra::config::{
-    BaseImage, Bootstrap, Channel, CloudInit, Fault, Lifecycle, Project, Source, Verify, VmConfig,
+    BaseImage, Bootstrap, Channel, CloudInit, Fault, Lifecycle, Mount, Project, Source, Verify, VmConfig,
     from_snapshot, limits, parse, parse_bytes, to_snapshot,
 };
 use castra::core::project::WorkspaceId;
@@ -73,6 +73,9 @@ fn pieces() -> impl Strategy<Value = String> {
         "cloud_init",
         "user_data",
         "inline",
+        "mounts",
+        "guest",
+        "read_only",
         "bootstrap",
         "script",
         "payload",
@@ -101,6 +104,7 @@ fn pieces() -> impl Strategy<Value = String> {
         "{}",
         "[{ host = 1, guest = 2 }]",
         "{ user_data = \"x\" }",
+        "[{ host = \"x\", guest = \"/x\" }]",
         "{ script = \"x\", env = { A = \"b\" } }",
         "[\"a\", \"b\"]",
         "{ a-0 = { cpus = 2 } }",
@@ -212,10 +216,10 @@ fn vms() -> impl Strategy<Value = VmConfig> {
     let numbers = (1..=limits::MAX_CPUS, 64..=1_000_000u64);
     let cloud_init = (option::of(source()), option::of(source()))
         .prop_map(|(user_data, network_config)| CloudInit { user_data, network_config });
-    let set_up = (cloud_init, option::of(bootstraps()));
+    let set_up = (cloud_init, option::of(bootstraps()), mounts());
     (base_image, vec(forward, 0..4), accelerator, firmware, persistence, numbers, set_up).prop_map(
         |(base_image, port_forwards, accelerator, firmware, persistence, (cpus, memory), set_up)| {
-            let (cloud_init, bootstrap) = set_up;
+            let (cloud_init, bootstrap, mounts) = set_up;
             VmConfig {
                 name: "vm".parse().unwrap(),
                 base_image,
@@ -226,11 +230,24 @@ fn vms() -> impl Strategy<Value = VmConfig> {
                 accelerator,
                 firmware,
                 persistence,
+                mounts,
                 cloud_init,
                 bootstrap,
             }
         },
     )
+}
+
+fn mounts() -> impl Strategy<Value = Vec<Mount>> {
+    let mount = ("/shared/[a-z#'\" ]{1,9}x", any::<bool>());
+    vec(mount, 0..4).prop_map(|mounts| {
+        let mount = |(n, (host, read_only)): (usize, (String, bool))| Mount {
+            host: host.into(),
+            guest: format!("/srv/a b/{n}"),
+            read_only,
+        };
+        mounts.into_iter().enumerate().map(mount).collect()
+    })
 }
 
 fn bootstraps() -> impl Strategy<Value = Bootstrap> {

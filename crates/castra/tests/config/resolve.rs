@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use castra::config::{
-    BaseImage, Bootstrap, Channel, CloudInit, Lifecycle, Project, Source, Verify, limits, parse, starter,
+    BaseImage, Bootstrap, Channel, CloudInit, Lifecycle, Mount, Project, Source, Verify, limits, parse,
+    starter,
 };
 use castra::core::project::{WorkspaceId, config_state_root, default_projects_root, default_state_root};
 use plasmavmc_types::{
@@ -156,6 +157,32 @@ verify = ["test", "-e", "/etc/web"]
     assert_eq!((own.mode, own.payload, own.env.len()), (BootstrapMode::Skip, None, 0));
     let words = ["test", "-e", "/etc/web"].map(str::to_owned).to_vec();
     assert_eq!(own.verify, Some(Verify::Program(words)));
+}
+
+#[test]
+fn a_mount_is_read_only_unless_it_says_otherwise_and_a_replica_has_its_own() {
+    let project = resolve(
+        r#"
+[[vms]]
+name = "api"
+count = 2
+[[vms.mounts]]
+host = "src/"
+guest = "/srv/./src/"
+[[vms.mounts]]
+host = "~/data"
+guest = "/data"
+read_only = false
+[[vms.replicas.api-1.mounts]]
+host = "/opt/x"
+guest = "/x"
+"#,
+    );
+    let mount =
+        |host: &str, guest: &str, read_only| Mount { host: host.into(), guest: guest.to_owned(), read_only };
+    let expected = [mount("/src/web/src", "/srv/src", true), mount("/home/me/data", "/data", false)];
+    assert_eq!(project.vms[0].mounts, expected);
+    assert_eq!(project.vms[1].mounts, [mount("/opt/x", "/x", true)]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use plasmavmc_hypervisor::conformance::small_spec;
 use plasmavmc_types::{
     Accelerator, BackingSpec, ByteSize, DiskFormat, DiskSpec, Firmware, MacAddr, MachineType, NetworkKind,
-    NetworkSpec, Persistence, PortForward, VmSpec,
+    NetworkSpec, Persistence, PortForward, ShareSpec, VmSpec,
 };
 use proptest::prelude::*;
 
@@ -131,6 +131,23 @@ fn an_ordinary_vm_with_an_overlay_a_seed_and_forwards() {
     assert!(lines.contains(normalised(expected).trim_end()), "{lines}");
 }
 
+fn share(id: &str, path: &str, read_only: bool) -> ShareSpec {
+    ShareSpec { id: id.parse().unwrap(), path: path.into(), read_only }
+}
+
+#[test]
+fn shared_folders_are_functions_of_one_slot() {
+    let shares = vec![share("share-a", "/w/a, b=c", true), share("share-b", "/w/b", false)];
+    let lines = lines(&argv(&VmSpec { shares, ..spec() }, "pc-q35-10.0", Accelerator::Tcg, None));
+    let expected = "-fsdev local,id=share-a,security_model=none,readonly=on,multidevs=remap,path=/w/a,, b=c
+-device virtio-9p-pci,addr=0x1.0,multifunction=on,id=share-a-share,fsdev=share-a,mount_tag=share-a
+-fsdev local,id=share-b,security_model=mapped-xattr,multidevs=remap,path=/w/b
+-device virtio-9p-pci,addr=0x1.1,id=share-b-share,fsdev=share-b,mount_tag=share-b
+-device virtio-serial-pci,addr=0x1c,id=channel
+";
+    assert!(lines.contains(expected), "{lines}");
+}
+
 /// JSON members in the order in which they are written.
 fn normalised(lines: &str) -> String {
     let line = |line: &str| match line.split_once(' ') {
@@ -160,6 +177,19 @@ fn another_disk_moves_no_other_device() {
     assert!(one.iter().all(|word| two.contains(word)), "{one:?} is not part of {two:?}");
 }
 
+#[test]
+fn another_shared_folder_moves_no_other_device() {
+    let shares = ["share-a", "share-b"].map(|id| share(id, "/w", true)).to_vec();
+    let of = |count: usize| {
+        let spec = VmSpec { shares: shares[..count].to_vec(), disks: vec![disk("root", "/w/a")], ..spec() };
+        argv(&spec, "pc-q35-10.0", Accelerator::Tcg, None)
+    };
+    for count in 0..2 {
+        let (fewer, more) = (of(count), of(count + 1));
+        assert!(fewer.iter().all(|word| more.contains(word)), "{fewer:?} is not part of {more:?}");
+    }
+}
+
 proptest! {
     /// QEMU splits values at `,` and `=`: a path must never become an option.
     #[test]
@@ -177,6 +207,26 @@ proptest! {
                 prop_assert_eq!(found, plain);
             }
         }
+    }
+}
+
+proptest! {
+    /// Read back as QEMU does: a value ends at a `,` that is not doubled.
+    #[test]
+    fn no_shared_path_can_become_an_option(path in "/[ -~]{0,80}") {
+        let spec = VmSpec { shares: vec![share("a", &path, true)], ..spec() };
+        let argv = argv(&spec, "pc-q35-10.0", Accelerator::Tcg, None);
+        let value = argv.iter().skip_while(|word| *word != "-fsdev").nth(1).unwrap();
+        let mut values = vec![String::new()];
+        let mut chars = value.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                ',' if chars.next_if_eq(&',').is_none() => values.push(String::new()),
+                c => values.last_mut().unwrap().push(c),
+            }
+        }
+        prop_assert_eq!(values.len(), 6);
+        prop_assert_eq!(values[5].clone(), format!("path={path}"));
     }
 }
 

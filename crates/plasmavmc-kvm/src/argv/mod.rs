@@ -2,13 +2,14 @@
 //!
 //! Every device and block node has an id made from the spec's, and every PCI device a slot made
 //! from its place in the spec: adding a disk renames no network card, and a memory checkpoint finds
-//! the same machine again. Values that can hold a `,` travel as JSON; all others cannot hold one by
-//! their type. Tests: below and in [`golden`].
+//! the same machine again. Values that can hold a `,` travel as JSON, or with it doubled where QEMU takes no
+//! JSON; all others cannot hold one by their type. Tests: below and in [`golden`].
 
 mod block;
 #[cfg(test)]
 mod golden;
 mod network;
+mod share;
 mod support;
 
 use std::path::Path;
@@ -94,6 +95,8 @@ const GUEST_AGENT_PORT: &str = "org.qemu.guest_agent.0";
 
 /// The slots of bus `pcie.0`. Slot 0 is the host bridge, slot 31 the chipset.
 mod slot {
+    /// The folders': each is a function of it.
+    pub(super) const SHARES: u8 = 0x01;
     /// The first disk's.
     pub(super) const DISKS: u8 = 0x02;
     /// The first network card's.
@@ -137,6 +140,9 @@ pub(crate) fn build(machine: &Machine<'_>) -> Vec<String> {
     }
     for (index, network) in (0..).zip(&spec.networks) {
         network::card(&mut argv, network, bus, index);
+    }
+    for (index, share) in (0..).zip(&spec.shares) {
+        share::folder(&mut argv, share, bus, index);
     }
     channel(&mut argv, bus);
     push(&mut argv, "-object", r#"{"qom-type":"rng-builtin","id":"rng"}"#);

@@ -5,7 +5,7 @@
 use plasmavmc_hypervisor::Error;
 use plasmavmc_types::{Accelerator, Firmware, MachineType, NetworkKind, VmSpec};
 
-use super::slot;
+use super::{share, slot};
 use crate::offer::Offer;
 
 /// Disks a VM can have: the slots up to the network cards'.
@@ -28,7 +28,10 @@ pub(crate) fn check(spec: &VmSpec, offer: &Offer, uefi_installed: bool) -> Resul
 type Fault = (String, String);
 
 fn first_fault(spec: &VmSpec, offer: &Offer, uefi_installed: bool) -> Option<Fault> {
-    board(spec, offer, uefi_installed).or_else(|| disks(spec)).or_else(|| networks(spec))
+    board(spec, offer, uefi_installed)
+        .or_else(|| disks(spec))
+        .or_else(|| networks(spec))
+        .or_else(|| shares(spec))
 }
 
 fn board(spec: &VmSpec, offer: &Offer, uefi_installed: bool) -> Option<Fault> {
@@ -88,6 +91,16 @@ fn networks(spec: &VmSpec) -> Option<Fault> {
     None
 }
 
+fn shares(spec: &VmSpec) -> Option<Fault> {
+    if spec.shares.len() > share::MAX {
+        let what = format!("{} shared folders; {} fit", spec.shares.len(), share::MAX);
+        return fault(&what, "share a folder that holds several of them");
+    }
+    // The command line would hold another name.
+    let unnamed = spec.shares.iter().find(|share| share.path.to_str().is_none())?;
+    fault(&format!("the folder `{}`, whose path is not UTF-8", unnamed.path.display()), "rename it with `mv`")
+}
+
 fn fault(what: &str, hint: &str) -> Option<Fault> {
     Some((what.to_owned(), hint.to_owned()))
 }
@@ -96,7 +109,9 @@ fn fault(what: &str, hint: &str) -> Option<Fault> {
 mod tests {
     use super::*;
     use plasmavmc_hypervisor::conformance::small_spec;
-    use plasmavmc_types::{AcceleratorChoice, ByteSize, DiskFormat, DiskSpec, NetworkSpec, PortForward};
+    use plasmavmc_types::{
+        AcceleratorChoice, ByteSize, DiskFormat, DiskSpec, NetworkSpec, PortForward, ShareSpec,
+    };
     use std::os::unix::ffi::OsStringExt;
 
     /// What is refused, and how a spec comes to ask for it.
@@ -120,9 +135,13 @@ mod tests {
         }
     }
 
+    fn share(path: impl Into<std::path::PathBuf>) -> ShareSpec {
+        ShareSpec { id: "share".parse().unwrap(), path: path.into(), read_only: true }
+    }
+
     #[test]
     fn what_cannot_be_built_is_refused_with_its_reason() {
-        let cases: [Case<'_>; 7] = [
+        let cases: [Case<'_>; 9] = [
             ("VM `web` needs UEFI firmware, which is not installed", &|s| s.firmware = Firmware::Uefi),
             ("VM `web` needs UEFI firmware on a microvm, which has none", &|s| {
                 s.machine = MachineType::Microvm;
@@ -135,6 +154,10 @@ mod tests {
             ("VM `web` needs 15 disks; 14 fit", &|s| s.disks = vec![disk("/w/d"); 15]),
             ("VM `web` needs the disk `/w/�`, whose path is not UTF-8", &|s| {
                 s.disks = vec![disk(std::ffi::OsString::from_vec(b"/w/\xff".to_vec()))];
+            }),
+            ("VM `web` needs 9 shared folders; 8 fit", &|s| s.shares = vec![share("/w/d"); 9]),
+            ("VM `web` needs the folder `/w/�`, whose path is not UTF-8", &|s| {
+                s.shares = vec![share(std::ffi::OsString::from_vec(b"/w/\xff".to_vec()))];
             }),
             ("VM `web` needs the forward ::1:2222 -> 22/tcp; QEMU listens on IPv4 addresses only", &|s| {
                 let forward = PortForward::tcp(2222, 22).unwrap();

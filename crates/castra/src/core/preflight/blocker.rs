@@ -9,6 +9,7 @@ use plasmavmc_host::preflight::{Check, Finding, Severity};
 use plasmavmc_host::qemu::QemuError;
 use plasmavmc_types::{ErrorKind, Explain, PortForward, VmName};
 
+use crate::core::mounts::MountError;
 use crate::core::output::Diagnostic;
 use crate::core::ports::Holder;
 use crate::core::up::Force;
@@ -54,6 +55,13 @@ pub enum Blocker {
         /// Its forward.
         forward: PortForward,
     },
+    /// A folder cannot be shared.
+    Mount {
+        /// The VM whose guest wants it.
+        vm: VmName,
+        /// Why not.
+        source: MountError,
+    },
     /// The host has less than is asked, or may not be written to.
     Host(Finding),
 }
@@ -73,17 +81,24 @@ pub(super) fn sort(findings: Vec<Finding>, force: Force) -> (Vec<Blocker>, Vec<D
     (blockers, warnings)
 }
 
+/// An error on one line.
+fn with_causes(f: &mut fmt::Formatter<'_>, error: &dyn Error) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut source = error.source();
+    while let Some(cause) = source {
+        write!(f, ": {cause}")?;
+        source = cause.source();
+    }
+    Ok(())
+}
+
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Qemu(error) => {
-                write!(f, "{error}")?;
-                let mut source = error.source();
-                while let Some(cause) = source {
-                    write!(f, ": {cause}")?;
-                    source = cause.source();
-                }
-                Ok(())
+            Self::Qemu(error) => with_causes(f, error),
+            Self::Mount { vm, source } => {
+                write!(f, "in VM `{vm}` ")?;
+                with_causes(f, source)
             }
             Self::NoFirmware { vm } => {
                 write!(f, "VM `{vm}` boots by UEFI, but no UEFI firmware is installed")
@@ -106,6 +121,7 @@ impl Blocker {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::Qemu(error) => error.hints(),
+            Self::Mount { source, .. } => source.hints(),
             Self::NoFirmware { vm } => vec![format!(
                 "install it: `sudo apt-get install ovmf`, or write `firmware = \"bios\"` for `{vm}`"
             )],

@@ -21,6 +21,7 @@ use plasmavmc_types::{ByteSize, Firmware, VmResources};
 pub use self::blocker::{Blocker, Blockers};
 use super::backend;
 use super::error::Error;
+use super::mounts;
 use super::observed;
 use super::output::Diagnostic;
 use super::ports::{self, Claim, VmRef};
@@ -53,6 +54,10 @@ pub(crate) fn check(
         blockers.push(Blocker::Qemu(error));
     }
     blockers.extend(missing_firmware(&starting));
+    for vm in &starting {
+        let errors = mounts::shares(session, project, vm).err().unwrap_or_default();
+        blockers.extend(errors.into_iter().map(|source| Blocker::Mount { vm: vm.name.clone(), source }));
+    }
     blockers.extend(port_blockers(session, project, &starting, &taken)?);
     let findings = host_preflight::check(&demand(session, project, &starting, images)?, &HostFacts::read()?);
     let (stopping, warnings) = blocker::sort(findings, force);

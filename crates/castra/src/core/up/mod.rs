@@ -246,6 +246,7 @@ pub fn up(
     let launcher = backend::launcher(session, &layout, &recorder)?;
     let work = VmUp {
         session,
+        project: &project,
         workspace: &project.workspace_id,
         lifecycle: &project.lifecycle,
         layout: &layout,

@@ -6,7 +6,7 @@ use plasmavmc_host::base::BaseImage as BaseFile;
 use plasmavmc_host::image::catalogue::{self, Arch, Known};
 use plasmavmc_types::{
     DeviceId, DiskFormat, DiskSpec, Firmware, MacAddr, MachineType, NetworkKind, NetworkSpec, Persistence,
-    VmId, VmResources, VmSpec,
+    ShareSpec, VmId, VmResources, VmSpec,
 };
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,14 @@ use crate::config::{BaseImage, VmConfig};
 use crate::core::project::WorkspaceId;
 
 /// The spec of a VM whose disks lie at the given places.
-pub(super) fn spec(workspace: &WorkspaceId, vm: &VmConfig, id: VmId, base: &BaseFile, seed: &Path) -> VmSpec {
+pub(super) fn spec(
+    workspace: &WorkspaceId,
+    vm: &VmConfig,
+    id: VmId,
+    base: &BaseFile,
+    seed: &Path,
+    shares: Vec<ShareSpec>,
+) -> VmSpec {
     let root = DiskSpec {
         id: device("root"),
         path: vm.overlay.clone(),
@@ -45,6 +52,7 @@ pub(super) fn spec(workspace: &WorkspaceId, vm: &VmConfig, id: VmId, base: &Base
         accelerator: vm.accelerator,
         disks: vec![root, seed],
         networks: vec![network],
+        shares,
     }
 }
 

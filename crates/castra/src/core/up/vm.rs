@@ -7,19 +7,23 @@ use std::time::{Instant, SystemTime};
 use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, VmPlan, plan_up};
 use plasmavmc_host::{FileLock, Layout, failpoint, overlay};
 use plasmavmc_hypervisor::{EventSink, Observe, block_on};
-use plasmavmc_types::{EventKind, Persistence, Stage, VmHandle, VmId, VmName, VmSpec, VmState, VmStatus};
+use plasmavmc_types::{
+    EventKind, Persistence, ShareSpec, Stage, VmHandle, VmId, VmName, VmSpec, VmState, VmStatus,
+};
 
 use super::base::BaseImages;
 use super::hold::Hold;
 use super::served::Served;
 use super::wait::Wait;
 use super::{Change, StageTime, UpOptions, VmOutcome, records, seed, spec};
-use crate::config::{Lifecycle, VmConfig};
+use crate::config::{Lifecycle, Project, VmConfig};
 use crate::core::backend::Launcher;
 use crate::core::down::{discard_disposable, lock_bound};
 use crate::core::error::Error;
+use crate::core::mounts;
 use crate::core::operation::{Operation, OperationKind, in_progress, state_with};
 use crate::core::output::Diagnostic;
+use crate::core::preflight::{Blocker, Blockers};
 use crate::core::project::WorkspaceId;
 use crate::core::ready::{RunTiming, note, phases};
 use crate::core::session::Session;
@@ -27,6 +31,7 @@ use crate::core::session::Session;
 /// What every VM of one `up` shares.
 pub(super) struct VmUp<'a> {
     pub(super) session: &'a Session,
+    pub(super) project: &'a Project,
     pub(super) workspace: &'a WorkspaceId,
     pub(super) lifecycle: &'a Lifecycle,
     pub(super) layout: &'a Layout,
@@ -118,7 +123,8 @@ impl VmUp<'_> {
         refuse_loss(vm, &plan, known.as_ref())?;
         let id = known.as_ref().map_or_else(VmId::generate, |spec| spec.id);
         let base = self.images.base(vm);
-        let wanted = spec::spec(self.workspace, vm, id, base, &self.layout.seed(&vm.name));
+        let shares = self.shares(vm, known.as_ref(), &plan)?;
+        let wanted = spec::spec(self.workspace, vm, id, base, &self.layout.seed(&vm.name), shares);
         let handle = VmHandle { id, name: vm.name.clone() };
         let serial_log = self.layout.serial_log(&vm.name);
         let mut launched = Launched {
@@ -171,6 +177,20 @@ impl VmUp<'_> {
             }
         }
         Ok(launched)
+    }
+
+    /// The folders the VM is given; those it has, where it runs already and they are not there any more.
+    fn shares(&self, vm: &VmConfig, known: Option<&VmSpec>, plan: &VmPlan) -> Result<Vec<ShareSpec>, Error> {
+        match mounts::shares(self.session, self.project, vm) {
+            Ok(shares) => Ok(shares),
+            Err(_) if !plan.steps.contains(&Step::StartVm) => {
+                Ok(known.map(|spec| spec.shares.clone()).unwrap_or_default())
+            }
+            Err(errors) => {
+                let blocker = |source| Blocker::Mount { vm: vm.name.clone(), source };
+                Err(Blockers { blockers: errors.into_iter().map(blocker).collect() }.into())
+            }
+        }
     }
 
     /// Writes down what the VM is, before its overlay is made: an overlay that is found later
