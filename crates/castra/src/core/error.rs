@@ -17,6 +17,7 @@ use plasmavmc_host::seed::SeedError;
 use plasmavmc_host::{HostError, LockError};
 use plasmavmc_types::{ErrorKind, Explain, PortForward, StopReason, VmName};
 
+use super::bootstrap::{BootstrapFailure, InputError, none_of};
 use super::preflight::Blockers;
 use super::project::WorkspaceId;
 use super::ready::Stall;
@@ -257,6 +258,24 @@ pub enum Error {
         /// The workspaces that have one.
         workspaces: Vec<WorkspaceId>,
     },
+    /// A VM's script or payload cannot be used.
+    #[error("VM `{vm}` cannot be bootstrapped")]
+    BootstrapInput {
+        /// The VM.
+        vm: VmName,
+        /// Why not.
+        #[source]
+        source: InputError,
+    },
+    /// A VM's bootstrap failed; the VM runs.
+    #[error(transparent)]
+    Bootstrap(#[from] Box<BootstrapFailure>),
+    /// Nothing was configured to be done.
+    #[error("{} in castra.toml", none_of(vm.as_ref()))]
+    NoBootstrap {
+        /// The VM that was named; none where all were meant.
+        vm: Option<VmName>,
+    },
     /// Some VMs failed; the others did what was asked.
     #[error("{} of the VMs failed: {}", failures.len(), names(failures))]
     Vms {
@@ -327,6 +346,8 @@ impl Error {
             Self::Qemu(error) => error,
             Self::Accelerator { source, .. } => source,
             Self::Preflight(error) => error,
+            Self::BootstrapInput { source, .. } => source,
+            Self::Bootstrap(failure) => &**failure,
             Self::Vms { failures } => return failures.first().map(|first| &*first.error as &dyn Explain),
             _ => return None,
         })
@@ -344,6 +365,7 @@ impl Explain for Error {
             | Self::WhichVm { .. }
             | Self::VmOfWhich { .. }
             | Self::NoWayForSsh { .. }
+            | Self::NoBootstrap { .. }
             | Self::NoSshForward { .. } => ErrorKind::Usage,
             Self::ForeignOverlay { .. }
             | Self::PersistentDisk { .. }
@@ -413,6 +435,9 @@ impl Explain for Error {
             Self::ConsoleTaken { vm } => vec![format!(
                 "leave it there with Ctrl-], or only watch: `castra logs {vm} --source serial --follow`"
             )],
+            Self::NoBootstrap { .. } => {
+                vec!["add `[vms.bootstrap]` and below it `script = \"bootstrap.sh\"`".to_owned()]
+            }
             Self::Exists { .. } => vec!["`--force` replaces it".to_owned()],
             Self::NotRunning { vm } => {
                 vec![format!("start it with `castra up`; `castra logs {vm}` shows its last run")]

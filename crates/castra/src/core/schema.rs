@@ -7,6 +7,7 @@ use plasmavmc_types::EventKind;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
+use super::bootstrap::BootstrapsOutcome;
 use super::clean::CleanOutcome;
 use super::console::ConsoleOutcome;
 use super::doctor::DoctorOutcome;
@@ -47,6 +48,8 @@ pub enum Schema {
     Ports,
     /// `castra logs`.
     Logs,
+    /// `castra bootstrap`.
+    Bootstrap,
     /// `castra console`.
     Console,
     /// `castra ssh-config`.
@@ -69,7 +72,7 @@ pub enum Schema {
 
 impl Schema {
     /// Everything that has a schema.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Config,
         Self::Events,
         Self::Error,
@@ -81,6 +84,7 @@ impl Schema {
         Self::Down,
         Self::Ports,
         Self::Logs,
+        Self::Bootstrap,
         Self::Console,
         Self::SshConfig,
         Self::Clean,
@@ -111,6 +115,7 @@ impl Schema {
             Self::Down => "down",
             Self::Ports => "ports",
             Self::Logs => "logs",
+            Self::Bootstrap => "bootstrap",
             Self::Console => "console",
             Self::SshConfig => "ssh-config",
             Self::Clean => "clean",
@@ -137,6 +142,7 @@ impl Schema {
             Self::Down => "lines of `castra down --json`",
             Self::Ports => "lines of `castra ports --json`",
             Self::Logs => "lines of `castra logs --json`",
+            Self::Bootstrap => "lines of `castra bootstrap --json`",
             Self::Console => "lines of `castra console --json`",
             Self::SshConfig => "lines of `castra ssh-config --json`",
             Self::Clean => "lines of `castra clean --json`",
@@ -167,6 +173,7 @@ impl Schema {
                 lines.keyed::<LogRecord>("log");
                 lines.outcome::<LogsOutcome>();
             }
+            Self::Bootstrap => lines.events_and::<BootstrapsOutcome>(),
             Self::Console => {
                 lines.keyed::<String>("console");
                 lines.outcome::<ConsoleOutcome>();

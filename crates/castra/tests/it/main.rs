@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a set-up that fails is a test that fails")]
 
 mod bases;
+mod bootstrap;
 mod broker;
 mod clean;
 mod clean_vms;

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no environment. What programs read is the same outcome as JSON. Meaning never
 //! depends on colour. Tests: in each file, as snapshots over fixed outcomes.
 
+mod bootstrap;
 mod clean;
 mod console;
 mod doctor;
@@ -16,6 +17,7 @@ mod status;
 mod style;
 mod up;
 
+pub(crate) use bootstrap::bootstrap;
 pub(crate) use clean::clean;
 pub(crate) use console::console;
 pub(crate) use doctor::doctor;

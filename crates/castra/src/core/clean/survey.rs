@@ -244,20 +244,23 @@ impl Surveyor<'_> {
             let name = &vm.name;
             let mut files = layout.run_files(name).to_vec();
             files.extend([layout.operation(name), layout.seed(name), layout.journal(name)]);
-            files.extend([layout.session(name), layout.timings(name), layout.bootstrap_record(name)]);
-            // Without its record nobody could tell what a kept disk is.
+            files.extend([layout.session(name), layout.timings(name)]);
+            // Without its record nobody could tell what a kept disk is, or what was done on it.
             let disks = vm.disks.iter().flatten().map(|disk| disk.path.clone());
             let mut disks = disks.chain([layout.overlay(name)]);
             let keeps_disk = disks.any(|path| file_id(&path).is_some_and(|id| self.kept.contains(&id)));
             if !keeps_disk {
-                files.extend([layout.uefi_vars(name), layout.vm_record(name)]);
+                files.extend([layout.uefi_vars(name), layout.vm_record(name), layout.bootstrap_record(name)]);
             }
             for path in files.into_iter().filter(|path| path.symlink_metadata().is_ok()) {
                 self.add(path, CleanupKind::Runtime)?;
             }
         }
-        let staged = entries(&layout.bootstrap())?.into_iter();
-        for path in staged.chain(Some(layout.qemu_offer()).filter(|path| path.exists())) {
+        // A live VM may be about to get what is staged for it.
+        let is_live = |path: &PathBuf| self.vms.iter().any(|vm| vm.live && path.ends_with(vm.name.as_str()));
+        let staged = entries(&layout.bootstrap())?.into_iter().filter(|path| !is_live(path));
+        let staged: Vec<PathBuf> = staged.collect();
+        for path in staged.into_iter().chain(Some(layout.qemu_offer()).filter(|path| path.exists())) {
             self.add(path, CleanupKind::Runtime)?;
         }
         Ok(())
