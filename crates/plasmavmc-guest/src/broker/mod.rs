@@ -15,6 +15,7 @@
 //! Tests: `broker/tests`, and `castra`'s end-to-end tests.
 
 mod ledger;
+mod lesser;
 mod link;
 mod log;
 mod peer;
@@ -114,6 +115,9 @@ pub struct Broker<V> {
     peers: BTreeMap<ClientId, Peer>,
     last_client: u64,
     bus: Bus,
+    /// What was asked of `qemu-guest-agent`s, by ticket: of which VM, for whom, on which stream.
+    wishes: BTreeMap<u64, (VmName, ClientId, u32)>,
+    last_ticket: u64,
     buffer: Box<[u8]>,
     scanned_at: u64,
     /// Since when no VM lives.
@@ -128,6 +132,7 @@ enum Token {
     Watch,
     Ended(VmName),
     Guest(VmName),
+    Lesser(VmName),
     Client(ClientId),
 }
 
@@ -151,6 +156,8 @@ impl<V: Vms> Broker<V> {
             peers: BTreeMap::new(),
             last_client: 0,
             bus: Bus::default(),
+            wishes: BTreeMap::new(),
+            last_ticket: 0,
             buffer: vec![0; READ].into(),
             scanned_at: now,
             alone_since: now,
@@ -212,6 +219,14 @@ impl<V: Vms> Broker<V> {
                 // A socket that is not waited for still tells of its end, for ever.
                 if !flags.is_empty() {
                     add(Token::Guest(vm.clone()), stream.as_fd(), flags);
+                }
+            }
+        }
+        for (vm, link) in &self.links {
+            if let Some(lesser) = &link.lesser {
+                let flags = wanted(link.is_readable(now), lesser.has_output());
+                if !flags.is_empty() {
+                    add(Token::Lesser(vm.clone()), lesser.stream().as_fd(), flags);
                 }
             }
         }

@@ -16,6 +16,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plasmavmc_guest::freshness::BrokerLock;
+use plasmavmc_guest::presence::lock_state;
 use plasmavmc_host::overlay::{self, Content};
 use plasmavmc_host::{HostError, IoContext, Layout, disk, publish};
 use plasmavmc_types::{CleanupKind, DiskSpec, Persistence, VmName};
@@ -229,8 +231,9 @@ impl Surveyor<'_> {
             .flat_map(|vm| [self.layout.vm_log(&vm.name), self.layout.serial_log(&vm.name)])
             .chain(legacy)
             .collect();
-        if !live.is_empty() {
-            stay.push(self.layout.events_log());
+        // Both are written to for as long as there is a broker; and whoever has VMs wants to know.
+        if !live.is_empty() || lock_state(self.layout) == BrokerLock::Held {
+            stay.extend([self.layout.events_log(), self.layout.broker_log()]);
         }
         for path in entries(&logs)?.into_iter().filter(|path| !stay.contains(path) && !is_temporary(path)) {
             self.add(path, CleanupKind::Log)?;
@@ -255,6 +258,10 @@ impl Surveyor<'_> {
             for path in files.into_iter().filter(|path| path.symlink_metadata().is_ok()) {
                 self.add(path, CleanupKind::Runtime)?;
             }
+        }
+        let socket = layout.broker_socket();
+        if lock_state(layout) == BrokerLock::Free && socket.symlink_metadata().is_ok() {
+            self.add(socket, CleanupKind::Runtime)?;
         }
         // A live VM may be about to get what is staged for it.
         let is_live = |path: &PathBuf| self.vms.iter().any(|vm| vm.live && path.ends_with(vm.name.as_str()));
