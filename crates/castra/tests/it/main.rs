@@ -5,6 +5,7 @@
 mod bases;
 mod bootstrap;
 mod broker;
+mod channel;
 mod clean;
 mod clean_vms;
 mod completions;

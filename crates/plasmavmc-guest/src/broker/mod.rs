@@ -27,6 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 
+use castra_agent_proto::limits::KEEPALIVE_MS;
 use plasmavmc_host::process::Process;
 use plasmavmc_host::{HostError, IoContext, Layout, publish, socket};
 use plasmavmc_types::{EventKind, RunToken, VmName};
@@ -44,6 +45,8 @@ use crate::switch::ClientId;
 const GRACE_MS: u64 = 1_000;
 /// Connections at once. The one more is turned away.
 const CLIENTS_MAX: usize = 64;
+/// The least age from which a guest is told to be lost.
+const WINDOW_MIN_MS: u64 = 2 * KEEPALIVE_MS + 500;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 
@@ -101,7 +104,8 @@ pub struct BrokerConfig {
     pub layout: Layout,
     /// How long it lives.
     pub lifetime: Lifetime,
-    /// The age from which a guest counts as lost, in milliseconds.
+    /// The age from which a guest is told to be lost, in milliseconds; where that is less than two
+    /// keepalives and a little, then that.
     pub window_ms: u64,
 }
 
@@ -141,7 +145,9 @@ impl<V: Vms> Broker<V> {
     ///
     /// # Errors
     /// [`HostError`] where the socket or the directories cannot be made.
-    pub fn new(vms: V, config: BrokerConfig) -> Result<Self, HostError> {
+    pub fn new(vms: V, mut config: BrokerConfig) -> Result<Self, HostError> {
+        // Between two keepalives every guest is silent: that is no news.
+        config.window_ms = config.window_ms.max(WINDOW_MIN_MS);
         let ledger = Ledger::open(config.layout.clone())?;
         let root = config.layout.root();
         let listener = socket::listen(root, Layout::BROKER_SOCKET_NAME)?;
