@@ -167,7 +167,7 @@ pub enum Attach {
         /// The VM.
         vm: String,
     },
-    /// Every message on the bus from now on, as [`BusMessage`] in publish frames.
+    /// Messages on the bus, as [`BusMessage`] in publish frames: some that were, then those that come.
     Tail {
         /// Only of this VM.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +175,12 @@ pub enum Attach {
         /// Only on this topic.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         topic: Option<String>,
+        /// How many of those that were, at most; the broker keeps the last few of each VM.
+        #[serde(default)]
+        last: usize,
+        /// Not those that come: after those that were, the broker ends the connection.
+        #[serde(default)]
+        only_last: bool,
     },
     /// One message to a VM: a publish frame follows.
     Publish {

@@ -4,7 +4,7 @@
 //! every listener in that order. What is dropped has a number too, so that a gap tells, and is
 //! counted. Tests: below.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
 use castra_agent_proto::limits::MAX_PAYLOAD;
@@ -19,11 +19,24 @@ const MESSAGES: u32 = 500;
 /// Bytes it may publish in a second.
 const BYTES: u32 = 1 << 20;
 
+/// Messages of a VM that are kept for listeners who come later.
+const KEPT: usize = 256;
+/// What the messages kept of a VM may weigh in memory; the last one is always kept. With fifty VMs
+/// this is a quarter of what the broker may have.
+const KEPT_WEIGHT: usize = 40 * 1024;
+/// What a message weighs beside its text.
+const WEIGHT: usize = size_of::<Kept>() + 64;
+
 /// The bus of a workspace.
 #[derive(Debug, Default)]
 pub struct Bus {
     vms: BTreeMap<VmName, Channel>,
+    /// Messages so far, of all VMs.
+    arrived: u64,
 }
+
+/// A message that is kept, and when it came among those of all VMs.
+type Kept = (u64, BusMessage);
 
 #[derive(Debug)]
 struct Channel {
@@ -31,6 +44,8 @@ struct Channel {
     dropped: u64,
     messages: Bucket,
     bytes: Bucket,
+    kept: VecDeque<Kept>,
+    weight: usize,
 }
 
 /// Which messages a listener wants.
@@ -74,7 +89,7 @@ impl Bus {
             Ok(text) => (Some(text), None),
             Err(error) => (None, Some(hexadecimal(error.as_bytes()))),
         };
-        Some(BusMessage {
+        let message = BusMessage {
             seq: channel.seq,
             at: at.to_string(),
             vm: vm.to_string(),
@@ -83,7 +98,20 @@ impl Bus {
             text,
             hex,
             dropped: channel.dropped,
-        })
+        };
+        self.arrived += 1;
+        let arrived = self.arrived;
+        self.channel(vm, now_ms).keep(arrived, message.clone());
+        Some(message)
+    }
+
+    /// The last messages that `filter` wants, at most `last` of them, in the order they came.
+    pub fn history(&self, filter: &Filter, last: usize) -> Vec<&BusMessage> {
+        let all = self.vms.values().flat_map(|channel| &channel.kept);
+        let mut wanted: Vec<&Kept> = all.filter(|(_, message)| filter.wants(message)).collect();
+        wanted.sort_by_key(|(arrived, _)| *arrived);
+        let first = wanted.len().saturating_sub(last);
+        wanted.split_off(first).into_iter().map(|(_, message)| message).collect()
     }
 
     /// Notes that a message of a VM was dropped.
@@ -102,8 +130,26 @@ impl Bus {
             dropped: 0,
             messages: Bucket::new(2 * MESSAGES, MESSAGES, now_ms),
             bytes: Bucket::new(2 * BYTES, BYTES, now_ms),
+            kept: VecDeque::new(),
+            weight: 0,
         })
     }
+}
+
+impl Channel {
+    fn keep(&mut self, arrived: u64, message: BusMessage) {
+        self.weight += weight(&message);
+        self.kept.push_back((arrived, message));
+        while self.kept.len() > KEPT || (self.weight > KEPT_WEIGHT && self.kept.len() > 1) {
+            let Some((_, oldest)) = self.kept.pop_front() else { break };
+            self.weight -= weight(&oldest);
+        }
+    }
+}
+
+fn weight(message: &BusMessage) -> usize {
+    let said = [&message.text, &message.hex].into_iter().flatten().map(String::len).sum::<usize>();
+    WEIGHT + message.topic.len() + said
 }
 
 /// A message as listeners get it. Text that would not fit a frame, being mostly control characters,
@@ -181,6 +227,38 @@ mod tests {
             let hex = read.hex.map(|hex| hex == hexadecimal(&[byte]).repeat(MAX_MESSAGE));
             assert!(hex.unwrap_or_else(|| read.text == message.text), "{byte}");
         }
+    }
+
+    #[test]
+    fn the_last_messages_of_each_vm_are_kept_in_the_order_they_came() {
+        let mut bus = Bus::default();
+        for n in 0..300_u64 {
+            let said = publication(n.to_string().as_bytes());
+            bus.publish(&vm(if n % 3 == 0 { "db" } else { "web" }), BusSide::Host, said, at(), 0);
+        }
+        let texts = |vm: Option<&str>, last| -> Vec<String> {
+            let filter = Filter { vm: vm.map(Into::into), topic: None };
+            bus.history(&filter, last).into_iter().filter_map(|message| message.text.clone()).collect()
+        };
+        assert_eq!(texts(None, 4), ["296", "297", "298", "299"]);
+        assert_eq!(texts(Some("db"), 2), ["294", "297"]);
+        assert_eq!(texts(Some("db"), usize::MAX).len(), 100);
+        assert!(texts(None, 0).is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_of_a_vm_that_says_much_is_bounded() {
+        let mut bus = Bus::default();
+        for n in 0..1000 {
+            let long = vec![b'x'; if n % 10 == 9 { MAX_MESSAGE } else { 100 }];
+            bus.publish(&vm("web"), BusSide::Host, publication(&long), at(), 0);
+        }
+        let channel = &bus.vms[&vm("web")];
+        let weight: usize = channel.kept.iter().map(|(_, message)| weight(message)).sum();
+        assert!(!channel.kept.is_empty() && channel.kept.len() <= KEPT);
+        assert!(weight == channel.weight && weight <= KEPT_WEIGHT, "{weight}");
+        bus.publish(&vm("web"), BusSide::Host, publication(&[0xff; MAX_MESSAGE]), at(), 0);
+        assert_eq!(bus.history(&Filter::default(), 9).len(), 1, "the last one is kept however long");
     }
 
     #[test]

@@ -18,7 +18,6 @@ pub mod freshness;
 pub mod meter;
 mod outgoing;
 pub mod presence;
-pub mod qga;
 pub mod record;
 pub mod session;
 pub mod switch;

@@ -77,7 +77,7 @@ pub fn tail(
     each: &mut dyn FnMut(&Publication) -> io::Result<()>,
 ) -> Result<(), ClientError> {
     let mut connection = Connection::open(socket)?;
-    let attach = Attach::Tail { vm: None, topic: topic.map(str::to_owned) };
+    let attach = Attach::Tail { vm: None, topic: topic.map(str::to_owned), last: 0, only_last: false };
     connection.ask(&session_frame(Kind::Attach, &attach))?;
     connection.stream.set_read_timeout(None).map_err(|source| ClientError::Lost { source })?;
     loop {

@@ -119,10 +119,15 @@ impl Peer {
         let _ = self.send(&session_frame(Kind::Attached, &Attached::Ok));
     }
 
+    /// Closes, once it has read what it was sent.
+    pub(super) fn close(&mut self, now: u64) {
+        self.role = Role::Closing { until: now + ATTACH_MS };
+    }
+
     /// Answers and closes.
     pub(super) fn finish(&mut self, answer: &Attached, now: u64) {
         let _ = self.send(&session_frame(Kind::Attached, answer));
-        self.role = Role::Closing { until: now + ATTACH_MS };
+        self.close(now);
     }
 
     /// Turns it away.

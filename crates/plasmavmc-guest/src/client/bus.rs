@@ -14,12 +14,17 @@ use super::link::Link;
 /// How long the broker may take to answer a message: it only queues it.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Publishes one message to the guest of `vm`.
+/// Publishes one message to the guest of `vm`; waits up to `bound` for it to become reachable.
 ///
 /// # Errors
 /// [`ClientError`]; [`ClientError::Unreachable`] where its agent is not there.
-pub fn publish(layout: &Layout, vm: &VmName, publication: &Publication) -> Result<(), ClientError> {
-    let mut link = Link::attach(layout, &Attach::Publish { vm: vm.to_string() }, Some(vm))?;
+pub fn publish(
+    layout: &Layout,
+    vm: &VmName,
+    publication: &Publication,
+    bound: Duration,
+) -> Result<(), ClientError> {
+    let mut link = super::attach_within(layout, &Attach::Publish { vm: vm.to_string() }, vm, bound)?;
     link.send(&Frame::session(Kind::Publish, publication.to_payload()));
     let Some(frame) = link.next_frame(Some(ANSWER))? else {
         return Err(ClientError::BrokerSilent { root: layout.root().to_owned(), waited: ANSWER });
@@ -33,20 +38,38 @@ pub fn publish(layout: &Layout, vm: &VmName, publication: &Publication) -> Resul
     }
 }
 
-/// Every message on the bus from here on, and before them those the broker still has.
+/// Which messages are wanted. By default all that come, and none that were.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TailWanted<'a> {
+    /// Only of this VM.
+    pub vm: Option<&'a VmName>,
+    /// Only on this topic.
+    pub topic: Option<&'a str>,
+    /// How many of those that were; the broker keeps the last few of each VM.
+    pub last: usize,
+    /// Not those that come: [`Tail::next`] then ends with [`ClientError::BrokerGone`].
+    pub only_last: bool,
+}
+
+/// Messages of the bus, as they come.
 #[derive(Debug)]
 pub struct Tail {
     link: Link,
 }
 
 impl Tail {
-    /// Listens, to everything or only to one VM or topic.
+    /// Listens.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn open(layout: &Layout, vm: Option<&VmName>, topic: Option<&str>) -> Result<Self, ClientError> {
-        let what = Attach::Tail { vm: vm.map(ToString::to_string), topic: topic.map(ToOwned::to_owned) };
-        Link::attach(layout, &what, vm).map(|link| Self { link })
+    pub fn open(layout: &Layout, wanted: &TailWanted<'_>) -> Result<Self, ClientError> {
+        let what = Attach::Tail {
+            vm: wanted.vm.map(ToString::to_string),
+            topic: wanted.topic.map(ToOwned::to_owned),
+            last: wanted.last,
+            only_last: wanted.only_last,
+        };
+        Link::attach(layout, &what, wanted.vm).map(|link| Self { link })
     }
 
     /// From here on every wait ends with [`ClientError::Interrupted`] once `fd` can be read.

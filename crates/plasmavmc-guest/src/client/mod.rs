@@ -45,7 +45,7 @@ use castra_agent_proto::message::Attach;
 use plasmavmc_host::Layout;
 use plasmavmc_types::VmName;
 
-pub use bus::{Tail, publish};
+pub use bus::{Tail, TailWanted, publish};
 pub use castra_agent_proto::message::{BusMessage, BusSide, Publication, PublishError};
 pub use castra_agent_proto::request::{
     Entry, EntryKind, Exec, FailureCode, Outcome, Request, ShutdownMode, Size, Terminal, Write,
@@ -82,22 +82,8 @@ impl Channel {
     /// # Errors
     /// [`ClientError::Unreachable`] where it does not; [`ClientError::NoBroker`] at once.
     pub fn attach(layout: &Layout, vm: &VmName, bound: Duration) -> Result<Self, ClientError> {
-        let begun = Instant::now();
-        let what = Attach::Streams { vm: vm.to_string() };
-        loop {
-            match Link::attach(layout, &what, Some(vm)) {
-                Ok(link) => return Ok(Self { vm: vm.clone(), link, last_stream: 0 }),
-                Err(ClientError::Unreachable { .. } | ClientError::BrokerBusy)
-                    if begun.elapsed() + LOOK < bound =>
-                {
-                    std::thread::sleep(LOOK);
-                }
-                Err(ClientError::Unreachable { vm, reason, .. }) => {
-                    return Err(ClientError::Unreachable { vm, waited: begun.elapsed(), reason });
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let link = attach_within(layout, &Attach::Streams { vm: vm.to_string() }, vm, bound)?;
+        Ok(Self { vm: vm.clone(), link, last_stream: 0 })
     }
 
     /// The VM.
@@ -158,5 +144,23 @@ impl Channel {
 
     fn broke(&self, what: &'static str) -> ClientError {
         ClientError::Protocol { vm: self.vm.clone(), what }
+    }
+}
+
+/// Connects for what needs the guest of `vm`, once it is reachable.
+fn attach_within(layout: &Layout, what: &Attach, vm: &VmName, bound: Duration) -> Result<Link, ClientError> {
+    let begun = Instant::now();
+    loop {
+        match Link::attach(layout, what, Some(vm)) {
+            Err(ClientError::Unreachable { .. } | ClientError::BrokerBusy)
+                if begun.elapsed() + LOOK < bound =>
+            {
+                std::thread::sleep(LOOK);
+            }
+            Err(ClientError::Unreachable { vm, reason, .. }) => {
+                return Err(ClientError::Unreachable { vm, waited: begun.elapsed(), reason });
+            }
+            attached => return attached,
+        }
     }
 }

@@ -15,8 +15,8 @@ fn a_message_is_published_and_a_refusal_told() {
         }
     });
     let message = Publication::new("deploy", b"v2".to_vec()).unwrap();
-    publish(&world.layout(), &vm(), &message).unwrap();
-    let error = publish(&world.layout(), &vm(), &message).unwrap_err();
+    publish(&world.layout(), &vm(), &message, Duration::ZERO).unwrap();
+    let error = publish(&world.layout(), &vm(), &message, Duration::ZERO).unwrap_err();
     assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
     world.end();
 }
@@ -35,13 +35,14 @@ fn a_tail_gives_messages_in_order_until_the_broker_ends() {
     };
     let world = World::new(move |listener| {
         let (mut peer, attach) = Peer::accept(&listener);
-        assert_eq!(attach, Attach::Tail { vm: Some("web".into()), topic: None });
+        assert_eq!(attach, Attach::Tail { vm: Some("web".into()), topic: None, last: 0, only_last: false });
         peer.send(&session_frame(Kind::Attached, &Attached::Ok));
         for seq in 1..4 {
             peer.send(&session_frame(Kind::Publish, &message(seq)));
         }
     });
-    let mut tail = Tail::open(&world.layout(), Some(&vm()), None).unwrap();
+    let mut tail =
+        Tail::open(&world.layout(), &TailWanted { vm: Some(&vm()), ..TailWanted::default() }).unwrap();
     for seq in 1..4 {
         assert_eq!(tail.next(Some(Duration::from_secs(10))).unwrap(), Some(message(seq)));
     }
