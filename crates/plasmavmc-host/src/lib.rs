@@ -13,6 +13,7 @@ mod error;
 pub mod exec;
 pub mod facts;
 pub mod failpoint;
+pub mod folder;
 pub mod guest;
 pub mod image;
 pub mod keys;

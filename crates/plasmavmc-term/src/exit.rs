@@ -11,6 +11,17 @@ pub const OK: u8 = 0;
 /// The command was interrupted with Ctrl-C: 128 + SIGINT, as shells report it.
 pub const INTERRUPTED: u8 = 130;
 
+/// A program in a guest was to be run, and Castra or the guest failed first. Commands that run a
+/// program end with the program's own code, so none of the codes below may stand for theirs; these are
+/// the ones that programs which run others use, from `env` to container engines.
+pub const PROGRAM_FAILED: u8 = 125;
+
+/// The program is there and cannot be run.
+pub const PROGRAM_NOT_RUNNABLE: u8 = 126;
+
+/// There is no such program.
+pub const PROGRAM_NOT_FOUND: u8 = 127;
+
 /// The exit code of a kind of failure.
 pub const fn exit_code(kind: ErrorKind) -> u8 {
     match kind {

@@ -19,7 +19,7 @@ pub mod text;
 
 pub use fault::{SourceFault, render_faults};
 pub use json::JsonLines;
-pub use progress::{ProgressMode, Timeline};
+pub use progress::{ProgressMode, Timeline, Transfer};
 pub use report::{FaultRecord, OutputFormat, Report, VmReport, is_closed_stdout};
 pub use screen::{ColorMode, ParseColorModeError, Width, styled};
 pub use sentence::{sentence, waiting_for};

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use plasmavmc_types::VmName;
 
-use crate::progress::{ProgressMode, Timeline};
+use crate::progress::{ProgressMode, Timeline, Transfer};
 use crate::screen::{ColorMode, Width, plain, style, styled};
 
 /// Standard error.
@@ -65,6 +65,15 @@ impl Stderr {
             self.bars.set_draw_target(ProgressDrawTarget::stderr());
         }
         Timeline::new(self, self.bars.clone(), mode, vms)
+    }
+
+    /// The progress of a transfer; only a terminal shows it.
+    pub fn transfer(&self, mode: ProgressMode) -> Transfer {
+        if mode != ProgressMode::Bars {
+            return Transfer::new(None);
+        }
+        self.bars.set_draw_target(ProgressDrawTarget::stderr());
+        Transfer::new(Some(self.bars.clone()))
     }
 
     /// How progress is shown unless a person says otherwise: moving on a terminal, as lines elsewhere.

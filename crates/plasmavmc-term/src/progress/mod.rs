@@ -11,6 +11,7 @@
 
 mod bars;
 mod lines;
+mod transfer;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -20,6 +21,7 @@ use plasmavmc_types::{Event, VmName};
 use crate::Stderr;
 use bars::Bars;
 use lines::Lines;
+pub use transfer::Transfer;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
