@@ -15,5 +15,3 @@ pub mod pidfile;
 pub mod procfs;
 pub mod qcow2;
 pub mod qmp;
-pub mod record;
-pub mod session;

@@ -18,6 +18,9 @@ pub const HOME: &str = "HOME";
 /// The QEMU system emulator to use instead of the one in `PATH`.
 pub const CASTRA_QEMU: &str = "CASTRA_QEMU";
 
+/// The kind of terminal a person sits at.
+pub const TERM: &str = "TERM";
+
 /// The name of the directory under the home directory, and the prefix of paths that belong to the
 /// workspace.
 pub const CASTRA_DIR: &str = ".castra";

@@ -82,6 +82,14 @@ pub(crate) struct WorkspaceArgs {
     pub(crate) workspace: Option<WorkspaceId>,
 }
 
+/// How long a guest may take to be there, for commands that speak to one.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub(crate) struct ReachArgs {
+    /// How long the guest's agent may take to become reachable, in seconds [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) wait: Option<u64>,
+}
+
 fn color_parser() -> impl TypedValueParser<Value = ColorMode> {
     PossibleValuesParser::new(ColorMode::ALL.map(ColorMode::as_str))
         .map(|word| word.parse().expect("every word on the list is a colour mode"))

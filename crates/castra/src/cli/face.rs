@@ -1,21 +1,23 @@
 //! What every command works with: the session, the two streams, and how the person wants it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use plasmavmc_host::image::MIRROR_VARIABLE;
-use plasmavmc_term::{OutputFormat, ProgressMode, Stderr, Stdout, Width};
+use plasmavmc_term::{OutputFormat, ProgressMode, Stderr, Stdout, Transfer, Width};
 use plasmavmc_types::VmName;
 use serde::Serialize;
 
-use super::args::GlobalArgs;
+use super::args::{GlobalArgs, ReachArgs};
 use super::error::CliError;
 use super::events::EventView;
 use crate::core::broker::BrokerProgram;
+use crate::core::guest::{DEFAULT_WAIT, GuestSelection};
 use crate::core::output::{Diagnostic, OperationOutput, Severity};
 use crate::core::project::WorkspaceId;
 use crate::core::selection::{Discovery, ProjectSelection, Synthesis, WorkspaceSelection};
 use crate::core::session::Session;
-use crate::env::{CASTRA_QEMU, UserDirs};
+use crate::env::{CASTRA_QEMU, TERM, UserDirs};
 
 /// How much a person wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -93,9 +95,29 @@ impl Face {
         }
     }
 
+    /// The guest a command is about.
+    pub(crate) fn guest(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        vm: Option<VmName>,
+        reach: &ReachArgs,
+    ) -> GuestSelection {
+        let wait = reach.wait.map_or(DEFAULT_WAIT, Duration::from_secs);
+        GuestSelection { workspace: self.workspace(workspace), vm, wait }
+    }
+
     /// How answers are laid out.
     pub(crate) const fn view(&self) -> View {
         View { width: self.out.width(), detail: self.detail }
+    }
+
+    /// Shows how far a transfer is.
+    pub(crate) fn transfer(&self) -> Transfer {
+        let mode = match (self.format, self.detail) {
+            (OutputFormat::Human, Detail::Normal | Detail::Full) => self.err.progress_mode(),
+            _ => ProgressMode::Off,
+        };
+        self.err.transfer(mode)
     }
 
     /// Shows events as they happen; names of `vms` are given a column.
@@ -122,9 +144,7 @@ impl Face {
         if self.format == OutputFormat::Json {
             return Ok(self.out.json(&OutcomeLine { outcome: output })?);
         }
-        for diagnostic in &output.diagnostics {
-            self.diagnose(diagnostic);
-        }
+        self.diagnose_all(&output.diagnostics);
         Ok(self.out.print(&render(&output.value, self.view()))?)
     }
 
@@ -138,6 +158,13 @@ impl Face {
         render(&output.value, self.view()) + &notes.collect::<String>()
     }
 
+    /// Tells a person what is worth knowing.
+    pub(crate) fn diagnose_all(&self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            self.diagnose(diagnostic);
+        }
+    }
+
     fn diagnose(&self, diagnostic: &Diagnostic) {
         match diagnostic.severity {
             Severity::Note if self.detail == Detail::Quiet => return,
@@ -148,6 +175,11 @@ impl Face {
             self.err.hint(hint);
         }
     }
+}
+
+/// What the terminal calls itself; programs in guests are told.
+pub(crate) fn terminal_name() -> String {
+    std::env::var(TERM).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "xterm".to_owned())
 }
 
 /// What this process's environment says, read here and nowhere else.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plasmavmc_engine::Refusal;
+use plasmavmc_guest::client::{ClientError, PublishError};
 use plasmavmc_host::accelerator::NotUsable;
 use plasmavmc_host::base::BaseImageError;
 use plasmavmc_host::guest::BuildError;
@@ -17,7 +18,8 @@ use plasmavmc_host::seed::SeedError;
 use plasmavmc_host::{HostError, LockError};
 use plasmavmc_types::{ErrorKind, Explain, PortForward, StopReason, VmName};
 
-use super::bootstrap::{BootstrapFailure, InputError, none_of};
+use super::copy::CopyError;
+use super::exec::ExecWordsError;
 use super::preflight::Blockers;
 use super::project::WorkspaceId;
 use super::ready::Stall;
@@ -258,24 +260,21 @@ pub enum Error {
         /// The workspaces that have one.
         workspaces: Vec<WorkspaceId>,
     },
-    /// A VM's script or payload cannot be used.
-    #[error("VM `{vm}` cannot be bootstrapped")]
-    BootstrapInput {
-        /// The VM.
-        vm: VmName,
-        /// Why not.
-        #[source]
-        source: InputError,
-    },
-    /// A VM's bootstrap failed; the VM runs.
+    /// No VM of the workspace runs.
+    #[error("no VM runs here")]
+    NothingRuns,
+    /// A guest cannot be spoken to, or could not do what was asked.
     #[error(transparent)]
-    Bootstrap(#[from] Box<BootstrapFailure>),
-    /// Nothing was configured to be done.
-    #[error("{} in castra.toml", none_of(vm.as_ref()))]
-    NoBootstrap {
-        /// The VM that was named; none where all were meant.
-        vm: Option<VmName>,
-    },
+    Guest(#[from] ClientError),
+    /// A copy failed.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// Words that run nothing.
+    #[error(transparent)]
+    ExecWords(#[from] ExecWordsError),
+    /// A message cannot be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// Some VMs failed; the others did what was asked.
     #[error("{} of the VMs failed: {}", failures.len(), names(failures))]
     Vms {
@@ -346,8 +345,9 @@ impl Error {
             Self::Qemu(error) => error,
             Self::Accelerator { source, .. } => source,
             Self::Preflight(error) => error,
-            Self::BootstrapInput { source, .. } => source,
-            Self::Bootstrap(failure) => &**failure,
+            Self::Guest(error) => error,
+            Self::Copy(error) => error,
+            Self::ExecWords(error) => error,
             Self::Vms { failures } => return failures.first().map(|first| &*first.error as &dyn Explain),
             _ => return None,
         })
@@ -365,7 +365,7 @@ impl Explain for Error {
             | Self::WhichVm { .. }
             | Self::VmOfWhich { .. }
             | Self::NoWayForSsh { .. }
-            | Self::NoBootstrap { .. }
+            | Self::Publish(_)
             | Self::NoSshForward { .. } => ErrorKind::Usage,
             Self::ForeignOverlay { .. }
             | Self::PersistentDisk { .. }
@@ -375,6 +375,7 @@ impl Explain for Error {
             | Self::ConsoleTaken { .. }
             | Self::Exists { .. }
             | Self::NoHostKey { .. }
+            | Self::NothingRuns
             | Self::NotRunning { .. } => ErrorKind::Conflict,
             Self::PathForSsh { .. } => ErrorKind::Config,
             Self::ImagesDiffer { .. } => ErrorKind::Image,
@@ -435,10 +436,8 @@ impl Explain for Error {
             Self::ConsoleTaken { vm } => vec![format!(
                 "leave it there with Ctrl-], or only watch: `castra logs {vm} --source serial --follow`"
             )],
-            Self::NoBootstrap { .. } => {
-                vec!["add `[vms.bootstrap]` and below it `script = \"bootstrap.sh\"`".to_owned()]
-            }
             Self::Exists { .. } => vec!["`--force` replaces it".to_owned()],
+            Self::NothingRuns => vec!["start what castra.toml describes: `castra up`".to_owned()],
             Self::NotRunning { vm } => {
                 vec![format!("start it with `castra up`; `castra logs {vm}` shows its last run")]
             }

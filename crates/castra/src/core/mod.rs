@@ -6,15 +6,18 @@
 //! Never does: print, or read the process's environment.
 
 mod backend;
-pub mod bootstrap;
 pub mod broker;
+pub mod bus;
 pub mod clean;
 pub mod clock;
 pub mod console;
+pub mod copy;
 pub mod doctor;
 pub mod down;
 pub mod error;
+pub mod exec;
 mod fan_out;
+pub mod guest;
 pub mod images;
 pub mod init;
 pub mod logs;

@@ -7,11 +7,13 @@ use plasmavmc_types::EventKind;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
-use super::bootstrap::BootstrapsOutcome;
+use super::bus::{PublishOutcome, TailOutcome};
 use super::clean::CleanOutcome;
 use super::console::ConsoleOutcome;
+use super::copy::CopyOutcome;
 use super::doctor::DoctorOutcome;
 use super::down::DownOutcome;
+use super::exec::ExecOutcome;
 use super::images::{
     ImageListOutcome, ImagePullOutcome, ImageRemoveOutcome, ImageStoredOutcome, ImageVerifyOutcome,
 };
@@ -48,8 +50,14 @@ pub enum Schema {
     Ports,
     /// `castra logs`.
     Logs,
-    /// `castra bootstrap`.
-    Bootstrap,
+    /// `castra exec` and `castra shell`.
+    Exec,
+    /// `castra cp`.
+    Cp,
+    /// `castra bus publish`.
+    BusPublish,
+    /// `castra bus tail`.
+    BusTail,
     /// `castra console`.
     Console,
     /// `castra ssh-config`.
@@ -72,7 +80,7 @@ pub enum Schema {
 
 impl Schema {
     /// Everything that has a schema.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Config,
         Self::Events,
         Self::Error,
@@ -84,7 +92,10 @@ impl Schema {
         Self::Down,
         Self::Ports,
         Self::Logs,
-        Self::Bootstrap,
+        Self::Exec,
+        Self::Cp,
+        Self::BusPublish,
+        Self::BusTail,
         Self::Console,
         Self::SshConfig,
         Self::Clean,
@@ -115,7 +126,10 @@ impl Schema {
             Self::Down => "down",
             Self::Ports => "ports",
             Self::Logs => "logs",
-            Self::Bootstrap => "bootstrap",
+            Self::Exec => "exec",
+            Self::Cp => "cp",
+            Self::BusPublish => "bus-publish",
+            Self::BusTail => "bus-tail",
             Self::Console => "console",
             Self::SshConfig => "ssh-config",
             Self::Clean => "clean",
@@ -142,7 +156,10 @@ impl Schema {
             Self::Down => "lines of `castra down --json`",
             Self::Ports => "lines of `castra ports --json`",
             Self::Logs => "lines of `castra logs --json`",
-            Self::Bootstrap => "lines of `castra bootstrap --json`",
+            Self::Exec => "lines of `castra exec --json` and `castra shell --json`",
+            Self::Cp => "lines of `castra cp --json`",
+            Self::BusPublish => "lines of `castra bus publish --json`",
+            Self::BusTail => "lines of `castra bus tail --json`",
             Self::Console => "lines of `castra console --json`",
             Self::SshConfig => "lines of `castra ssh-config --json`",
             Self::Clean => "lines of `castra clean --json`",
@@ -173,7 +190,16 @@ impl Schema {
                 lines.keyed::<LogRecord>("log");
                 lines.outcome::<LogsOutcome>();
             }
-            Self::Bootstrap => lines.events_and::<BootstrapsOutcome>(),
+            Self::Exec => {
+                lines.keyed::<OutputRecord>("output");
+                lines.outcome::<ExecOutcome>();
+            }
+            Self::Cp => lines.outcome::<CopyOutcome>(),
+            Self::BusPublish => lines.outcome::<PublishOutcome>(),
+            Self::BusTail => {
+                lines.keyed::<BusRecord>("bus");
+                lines.outcome::<TailOutcome>();
+            }
             Self::Console => {
                 lines.keyed::<String>("console");
                 lines.outcome::<ConsoleOutcome>();
@@ -276,6 +302,53 @@ struct LogRecord {
     /// The event of a host line; missing for other lines.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<EventLine>,
+}
+
+/// What a program in a guest wrote.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used; that it fits is tested")]
+struct OutputRecord {
+    /// Where: `stdout` or `stderr`. On a terminal all is `stdout`.
+    stream: String,
+    /// What, where it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// What in hexadecimal, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
+}
+
+/// A message on the bus.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used; that it fits is tested")]
+struct BusRecord {
+    /// Its number among the messages from and to this VM, from 1: a gap tells that some were dropped.
+    seq: u64,
+    /// When the broker saw it: RFC 3339 in UTC.
+    at: String,
+    /// The VM.
+    vm: String,
+    /// Who said it.
+    from: BusRecordSide,
+    /// The topic.
+    topic: String,
+    /// The message, where it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The message in hexadecimal, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hex: Option<String>,
+    /// Messages of this VM dropped so far because a listener or the channel was too slow.
+    dropped: u64,
+}
+
+/// Who said something on the bus.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its schema is used; that it fits is tested")]
+enum BusRecordSide {
+    Guest,
+    Host,
 }
 
 /// A failure as it is printed.

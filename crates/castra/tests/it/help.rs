@@ -19,9 +19,12 @@ fn help_lists_every_command() {
       down         Shut VMs down and discard their disks
       ports        Show port forwards, which of them are active, and who is in their way
       logs         Show what the guests, QEMU and Castra have said
-      bootstrap    Set up VMs that run, by the script that castra.toml names
       ssh          Log in to a guest with OpenSSH, or run a command there
       ssh-config   Print the configuration with which plain ssh reaches the guests
+      exec         Run a program in a guest
+      shell        Open a login shell in a guest
+      cp           Copy files and directories into a guest, and out of it
+      bus          Messages between guests and the host
       console      Talk to a guest over its serial console
       clean        Remove what commands have left behind
       image        Base images: list, pull, import, build, remove, verify

@@ -2,20 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a set-up that fails is a test that fails")]
 
+mod agent_lab;
 mod bases;
-mod bootstrap;
 mod broker;
-mod channel;
+mod bus;
 mod clean;
 mod clean_vms;
 mod completions;
 mod console;
+mod cp;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod docs;
 mod doctor;
 mod down;
 mod env;
+mod exec;
 mod faults;
 mod guests;
 mod help;

@@ -1,19 +1,23 @@
 //! The verbs, one file each: arguments (their text is the help), then options ─► operation ─► answer.
 
-mod bootstrap;
 mod broker;
+mod bus;
 mod clean;
 mod completions;
 mod console;
+mod cp;
 mod docs;
 mod doctor;
 mod down;
+mod exec;
 mod image;
 mod init;
 mod logs;
 mod man;
 mod ports;
+mod run_program;
 mod schema;
+mod shell;
 mod ssh;
 mod ssh_config;
 mod status;
@@ -33,9 +37,12 @@ pub(crate) enum Command {
     Down(down::DownArgs),
     Ports(ports::PortsArgs),
     Logs(logs::LogsArgs),
-    Bootstrap(bootstrap::BootstrapArgs),
     Ssh(ssh::SshArgs),
     SshConfig(ssh_config::SshConfigArgs),
+    Exec(exec::ExecArgs),
+    Shell(shell::ShellArgs),
+    Cp(cp::CpArgs),
+    Bus(bus::BusArgs),
     Console(console::ConsoleArgs),
     Clean(clean::CleanArgs),
     Image(image::ImageArgs),
@@ -58,9 +65,12 @@ pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
         Command::Down(args) => down::run(args, face),
         Command::Ports(args) => ports::run(args, face),
         Command::Logs(args) => logs::run(args, face),
-        Command::Bootstrap(args) => bootstrap::run(args, face),
         Command::Ssh(args) => ssh::run(args, face),
         Command::SshConfig(args) => ssh_config::run(args, face),
+        Command::Exec(args) => exec::run(args, face),
+        Command::Shell(args) => shell::run(args, face),
+        Command::Cp(args) => cp::run(args, face),
+        Command::Bus(args) => bus::run(args, face),
         Command::Console(args) => console::run(args, face),
         Command::Clean(args) => clean::run(args, face),
         Command::Image(args) => image::run(args, face),

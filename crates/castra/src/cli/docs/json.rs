@@ -11,6 +11,8 @@ pub(super) fn page() -> String {
          | key | the line is | how many |\n| --- | --- | --- |\n\
          | `event` | something that happened, see [events.md](events.md) | any number, as they happen |\n\
          | `log` | a line of a log (`castra logs`) | any number |\n\
+         | `output` | what a program in a guest wrote, with `stream` and `text` or `hex` (`castra exec`) | any number |\n\
+         | `bus` | a message (`castra bus tail`) | any number |\n\
          | `console` | what a guest wrote (`castra console`) | any number |\n\
          | `outcome` | the answer | one, the last line of a command that did what it was asked to |\n\
          | `error` | the failure, with `kind`, `message`, `causes`, `hints`, and `faults` of a config or `failures` of single VMs | one, the last line of a command that failed |\n\n\

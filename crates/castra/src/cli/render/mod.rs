@@ -3,11 +3,13 @@
 //! Pure: no I/O, no clock, no environment. What programs read is the same outcome as JSON. Meaning never
 //! depends on colour. Tests: in each file, as snapshots over fixed outcomes.
 
-mod bootstrap;
+mod bus;
 mod clean;
 mod console;
+mod copy;
 mod doctor;
 mod down;
+mod exec;
 mod images;
 mod init;
 mod logs;
@@ -17,11 +19,13 @@ mod status;
 mod style;
 mod up;
 
-pub(crate) use bootstrap::bootstrap;
+pub(crate) use bus::{bus_message, heard, published};
 pub(crate) use clean::clean;
 pub(crate) use console::console;
+pub(crate) use copy::copy;
 pub(crate) use doctor::doctor;
 pub(crate) use down::down;
+pub(crate) use exec::{OutputLines, exec};
 pub(crate) use images::{images, pulled, removed, stored, verified};
 pub(crate) use init::init;
 pub(crate) use logs::{LogPrinter, Looks, logs};

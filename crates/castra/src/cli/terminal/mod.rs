@@ -1,8 +1,10 @@
-//! The terminal as a console needs it: raw while it is open, as it was whatever ends it.
+//! The terminal as consoles and programs in guests need it: raw while they have it, as it was whatever
+//! ends them.
 //!
-//! Owns: the mode of the terminal and the signals that end a console. Never does: carry bytes (that
+//! Owns: the mode of the terminal, and the signals that end a console or go to a program. Never does: carry bytes (that
 //! is `core::console`). Tests: `tests/it/console.rs`, on a pseudo-terminal.
 
+mod forward;
 mod raw;
 mod signals;
 
@@ -10,6 +12,7 @@ use std::io;
 
 use plasmavmc_types::{ErrorKind, Explain};
 
+pub(crate) use forward::Forwarded;
 pub(crate) use raw::RawMode;
 pub(crate) use signals::{Caught, Signals, die_of};
 

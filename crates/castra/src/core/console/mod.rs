@@ -12,7 +12,6 @@ use std::os::unix::net::UnixStream;
 
 use plasmavmc_host::socket::{Connected, connect};
 use plasmavmc_host::{FileLock, Layout};
-use plasmavmc_hypervisor::block_on;
 use plasmavmc_types::VmName;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,10 +19,10 @@ use serde::Serialize;
 pub use pump::{ESCAPE, Escape};
 
 use self::pump::Pump;
-use super::backend;
 use super::error::Error;
+use super::guest::known_vms;
 use super::project::WorkspaceId;
-use super::selection::{Target, WorkspaceSelection, target};
+use super::selection::{WorkspaceSelection, target};
 use super::session::Session;
 
 /// What `console` is asked.
@@ -95,7 +94,7 @@ pub enum ConsoleEnd {
 /// [`Error`] where the VM is not known or does not run, or someone else has its console.
 pub fn console(session: &Session, options: &ConsoleOptions) -> Result<Console, Error> {
     let target = target(session, &options.selection)?;
-    let vm = choose(&target, options.vm.as_ref())?;
+    let vm = known_vms(&target)?.choose(options.vm.as_ref())?;
     let layout = &target.layout;
     let not_running = || Error::NotRunning { vm: vm.clone() };
     let taken = || Error::ConsoleTaken { vm: vm.clone() };
@@ -142,21 +141,5 @@ impl Console {
             sent_bytes: self.sent_bytes,
             received_bytes: self.received_bytes,
         })
-    }
-}
-
-/// The VM asked for, or the only one there is.
-pub(crate) fn choose(target: &Target, asked: Option<&VmName>) -> Result<VmName, Error> {
-    let mut known: Vec<VmName> =
-        target.project.iter().flat_map(|project| &project.vms).map(|vm| vm.name.clone()).collect();
-    let recorded = block_on(backend::observer(&target.layout).list_vms())?;
-    known.extend(recorded.into_iter().map(|vm| vm.name));
-    known.sort();
-    known.dedup();
-    match (asked, known.as_slice()) {
-        (Some(vm), _) if known.contains(vm) => Ok(vm.clone()),
-        (Some(vm), _) => Err(Error::UnknownVm { vm: vm.to_string(), known }),
-        (None, [only]) => Ok(only.clone()),
-        (None, _) => Err(Error::WhichVm { known }),
     }
 }

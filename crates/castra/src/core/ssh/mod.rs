@@ -16,8 +16,8 @@ use plasmavmc_types::{PortForward, VmName};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::console::choose;
 use super::error::Error;
+use super::guest::known_vms;
 use super::observed::{self, ObservedVm};
 use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
@@ -133,7 +133,7 @@ pub(crate) fn host_key_alias(workspace: &WorkspaceId, vm: &VmName) -> String {
 /// not known or the configuration cannot be written.
 pub fn ssh(session: &Session, options: &SshOptions) -> Result<SshCall, Error> {
     let target = target(session, &options.selection)?;
-    let vm = choose(&target, options.vm.as_ref())?;
+    let vm = known_vms(&target)?.choose(options.vm.as_ref())?;
     let observed = observed::observe(&target)?;
     if !observed.iter().any(|other| other.name == vm && other.may_live()) {
         return Err(Error::NotRunning { vm });
@@ -175,7 +175,8 @@ pub fn ssh_config(
     options: &SshConfigOptions,
 ) -> Result<OperationOutput<SshConfigOutcome>, Error> {
     let target = target(session, &options.selection)?;
-    let named = options.vms.iter().map(|vm| choose(&target, Some(vm))).collect::<Result<Vec<_>, _>>()?;
+    let named =
+        options.vms.iter().map(|vm| known_vms(&target)?.choose(Some(vm))).collect::<Result<Vec<_>, _>>()?;
     let mut hosts = hosts(&target, &observed::observe(&target)?);
     if !named.is_empty() {
         if let Some(vm) = named.iter().find(|vm| hosts.iter().all(|host| host.vm != **vm)) {

@@ -1,0 +1,143 @@
+//! The way to a guest's agent: which VM is meant, and a channel to it.
+//!
+//! ```text
+//!  which VM? ─► attach ─► there
+//!                 │ no broker, and the VM runs
+//!                 └─► start one, attach again
+//! ```
+//!
+//! Never does: start a VM. Tests: `tests/it/exec.rs`.
+
+use std::time::Duration;
+
+use plasmavmc_guest::client::{Channel, ClientError};
+use plasmavmc_hypervisor::block_on;
+use plasmavmc_types::{VmName, VmState};
+
+use super::backend;
+use super::broker::{self, Ensured, Stay};
+use super::error::Error;
+use super::project::WorkspaceId;
+use super::selection::{Target, WorkspaceSelection, target};
+use super::session::Session;
+
+/// How long a guest that is not reachable is waited for, unless said otherwise: its agent may be
+/// starting again.
+pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// Which guest.
+#[derive(Debug, Clone)]
+pub struct GuestSelection {
+    /// Which workspace.
+    pub workspace: WorkspaceSelection,
+    /// Which VM; may be left out where there is only one.
+    pub vm: Option<VmName>,
+    /// How long it may take to become reachable.
+    pub wait: Duration,
+}
+
+impl Default for GuestSelection {
+    fn default() -> Self {
+        Self { workspace: WorkspaceSelection::default(), vm: None, wait: DEFAULT_WAIT }
+    }
+}
+
+/// A guest that can be spoken to.
+#[derive(Debug)]
+pub struct Guest {
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// The line to its agent.
+    pub channel: Channel,
+}
+
+/// Opens a line to a guest's agent.
+///
+/// # Errors
+/// [`Error::NotRunning`] where its VM does not run; [`Error::Guest`] where it is not reachable in time.
+pub fn connect(session: &Session, selection: &GuestSelection) -> Result<Guest, Error> {
+    let target = target(session, &selection.workspace)?;
+    let vm = known_vms(&target)?.choose(selection.vm.as_ref())?;
+    let attach = || Channel::attach(&target.layout, &vm, selection.wait);
+    let channel = with_broker(session, &target, Some(&vm), attach)?;
+    Ok(Guest { workspace: target.id, channel })
+}
+
+/// Does what needs the broker; starts one where there is none and the VM runs, or any where none is
+/// named.
+pub(crate) fn with_broker<T>(
+    session: &Session,
+    target: &Target,
+    vm: Option<&VmName>,
+    mut attempt: impl FnMut() -> Result<T, ClientError>,
+) -> Result<T, Error> {
+    match attempt() {
+        Err(ClientError::NoBroker { .. } | ClientError::UnknownVm { .. } | ClientError::BrokerGone) => {}
+        done => return Ok(done?),
+    }
+    match vm {
+        Some(vm) if !runs(target, Some(vm))? => return Err(Error::NotRunning { vm: vm.clone() }),
+        None if !runs(target, None)? => return Err(Error::NothingRuns),
+        _ => {}
+    }
+    // One that does not answer is told by the attempt itself.
+    if let Ensured::Failed(error) = broker::ensure(session, &target.layout, Stay::WithVms) {
+        return Err(error.into());
+    }
+    Ok(attempt()?)
+}
+
+/// Whether a VM runs, or any where none is named.
+fn runs(target: &Target, vm: Option<&VmName>) -> Result<bool, Error> {
+    let backend = backend::observer(&target.layout);
+    for handle in block_on(backend.list_vms())? {
+        if vm.is_none_or(|vm| handle.name == *vm)
+            && block_on(backend.get_status(&handle))?.state != VmState::Stopped
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The VMs of a workspace by name: those of its config, and those that were ever started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownVms(Vec<VmName>);
+
+/// The VMs of a workspace.
+///
+/// # Errors
+/// [`Error`] where its records cannot be read.
+pub fn known_vms(target: &Target) -> Result<KnownVms, Error> {
+    let configured = target.project.iter().flat_map(|project| &project.vms).map(|vm| vm.name.clone());
+    let mut known: Vec<VmName> = configured.collect();
+    known.extend(block_on(backend::observer(&target.layout).list_vms())?.into_iter().map(|vm| vm.name));
+    known.sort();
+    known.dedup();
+    Ok(KnownVms(known))
+}
+
+impl KnownVms {
+    #[cfg(test)]
+    pub(crate) fn of(known: Vec<VmName>) -> Self {
+        Self(known)
+    }
+
+    /// The VM asked for, or the only one there is.
+    ///
+    /// # Errors
+    /// [`Error::UnknownVm`], [`Error::WhichVm`].
+    pub fn choose(self, asked: Option<&VmName>) -> Result<VmName, Error> {
+        match (asked, self.0.as_slice()) {
+            (Some(vm), known) if known.contains(vm) => Ok(vm.clone()),
+            (Some(vm), _) => Err(Error::UnknownVm { vm: vm.to_string(), known: self.0 }),
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => Err(Error::WhichVm { known: self.0 }),
+        }
+    }
+
+    /// The VM of that name.
+    pub fn named(&self, name: &str) -> Option<&VmName> {
+        self.0.iter().find(|vm| vm.as_str() == name)
+    }
+}
