@@ -15,3 +15,5 @@ pub mod pidfile;
 pub mod procfs;
 pub mod qcow2;
 pub mod qmp;
+pub mod record;
+pub mod session;

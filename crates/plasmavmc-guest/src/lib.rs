@@ -18,6 +18,7 @@ pub mod freshness;
 pub mod meter;
 mod outgoing;
 pub mod presence;
+pub mod qga;
 pub mod record;
 pub mod session;
 pub mod switch;

@@ -2,7 +2,7 @@
 //!
 //! `CASTRA_FAILPOINT=<name>` ends the process with SIGKILL at that step. Compiled to nothing
 //! without the `failpoints` feature, which no release has. The names are in [`ALL`], so that the
-//! crash tests try every one. Tests: `crates/castra/tests/it/crash.rs`.
+//! crash tests try every one. Tests: `crates/castra/tests/it/crash.rs` and `bootstrap.rs`.
 
 /// Every failpoint, in the order `up` and `down` reach them.
 pub const ALL: &[&str] = &[
@@ -23,6 +23,13 @@ pub const ALL: &[&str] = &[
     "launch.running",
     "up.launched",
     "up.ready",
+    "bootstrap.reachable",
+    "bootstrap.cleared",
+    "bootstrap.transferred",
+    "bootstrap.applying",
+    "bootstrap.applied",
+    "bootstrap.verified",
+    "bootstrap.done",
     "down.marked",
     "stop.kill-recorded",
     "stop.end-recorded",

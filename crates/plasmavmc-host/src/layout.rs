@@ -10,7 +10,7 @@
 //!   images/<name>.qcow2  <name>.qcow2.sha512 cached base images
 //!   logs/<vm>.log  <vm>-serial.log  <vm>-serial.log.1
 //!   logs/events.jsonl  host-broker.log  bootstrap/
-//!   bootstrap/                               staging of bootstrap runs
+//!   bootstrap/<vm>/                          staging of a bootstrap while it runs
 //!   metadata/workspace.json  config_snapshot.toml
 //!   metadata/vms/<vm>.json                   the VM's record: definition and current run
 //!   metadata/operations/<vm>.json            who is starting or stopping it right now
@@ -22,7 +22,7 @@
 //!   metadata/bootstrap/<vm>.json             what the last bootstrap of this VM did
 //!   metadata/keys/                           the workspace's SSH keys, and each guest's host key
 //!   metadata/qemu.json                       what the installed QEMU offers
-//!   metadata/locks/<vm>.lock  <vm>.live  <vm>.console
+//!   metadata/locks/<vm>.lock  <vm>.live  <vm>.console  <vm>.bootstrap
 //!   metadata/locks/.workspace.lock           shared by those who bring VMs up, alone `clean`'s
 //!   metadata/locks/.broker.lock              held by the broker for as long as it lives
 //! ```
@@ -175,6 +175,11 @@ impl Layout {
         self.root.join("bootstrap")
     }
 
+    /// The staging area of a VM's bootstrap.
+    pub fn bootstrap_stage(&self, vm: &VmName) -> PathBuf {
+        self.bootstrap().join(vm.as_str())
+    }
+
     /// The directory of metadata.
     pub fn metadata(&self) -> PathBuf {
         self.root.join("metadata")
@@ -295,6 +300,11 @@ impl Layout {
         self.locks().join(format!("{vm}.console"))
     }
 
+    /// Held by the command that bootstraps a VM.
+    pub fn bootstrap_lock(&self, vm: &VmName) -> PathBuf {
+        self.locks().join(format!("{vm}.bootstrap"))
+    }
+
     /// Held by the broker for as long as it lives.
     pub fn broker_lock(&self) -> PathBuf {
         self.locks().join(".broker.lock")
@@ -337,6 +347,8 @@ mod tests {
             layout.vm_lock(&vm),
             layout.live_lock(&vm),
             layout.console_lock(&vm),
+            layout.bootstrap_lock(&vm),
+            layout.bootstrap_stage(&vm),
             layout.session(&vm),
             layout.timings(&vm),
             layout.bootstrap_record(&vm),

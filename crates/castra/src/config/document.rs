@@ -212,7 +212,7 @@ pub(super) struct BootstrapTable {
     /// What the script works with: a file or a directory, moved into the guest with it.
     #[schemars(length(min = 1, max = 4095), regex(pattern = PLAIN))]
     pub(super) payload: Option<String>,
-    /// Time each step may take, in seconds.
+    /// Time each step may take once the guest answers, in seconds.
     #[schemars(range(min = 1, max = 86400), extend("default" = 600))]
     pub(super) timeout_secs: Option<u64>,
     /// What tells in the guest whether the script did its work, by exit code 0: a line for its shell,

@@ -18,6 +18,7 @@ use plasmavmc_host::seed::SeedError;
 use plasmavmc_host::{HostError, LockError};
 use plasmavmc_types::{ErrorKind, Explain, PortForward, StopReason, VmName};
 
+use super::bootstrap::{BootstrapFailure, InputError, none_of};
 use super::copy::CopyError;
 use super::exec::ExecWordsError;
 use super::preflight::Blockers;
@@ -260,6 +261,24 @@ pub enum Error {
         /// The workspaces that have one.
         workspaces: Vec<WorkspaceId>,
     },
+    /// A VM's script or payload cannot be used.
+    #[error("VM `{vm}` cannot be bootstrapped")]
+    BootstrapInput {
+        /// The VM.
+        vm: VmName,
+        /// Why not.
+        #[source]
+        source: InputError,
+    },
+    /// A VM's bootstrap failed; the VM runs.
+    #[error(transparent)]
+    Bootstrap(#[from] Box<BootstrapFailure>),
+    /// Nothing was configured to be done.
+    #[error("{} in castra.toml", none_of(vm.as_ref()))]
+    NoBootstrap {
+        /// The VM that was named; none where all were meant.
+        vm: Option<VmName>,
+    },
     /// No VM of the workspace runs.
     #[error("no VM runs here")]
     NothingRuns,
@@ -345,6 +364,8 @@ impl Error {
             Self::Qemu(error) => error,
             Self::Accelerator { source, .. } => source,
             Self::Preflight(error) => error,
+            Self::BootstrapInput { source, .. } => source,
+            Self::Bootstrap(failure) => &**failure,
             Self::Guest(error) => error,
             Self::Copy(error) => error,
             Self::ExecWords(error) => error,
@@ -365,6 +386,7 @@ impl Explain for Error {
             | Self::WhichVm { .. }
             | Self::VmOfWhich { .. }
             | Self::NoWayForSsh { .. }
+            | Self::NoBootstrap { .. }
             | Self::Publish(_)
             | Self::NoSshForward { .. } => ErrorKind::Usage,
             Self::ForeignOverlay { .. }
@@ -436,6 +458,9 @@ impl Explain for Error {
             Self::ConsoleTaken { vm } => vec![format!(
                 "leave it there with Ctrl-], or only watch: `castra logs {vm} --source serial --follow`"
             )],
+            Self::NoBootstrap { .. } => {
+                vec!["add `[vms.bootstrap]` and below it `script = \"bootstrap.sh\"`".to_owned()]
+            }
             Self::Exists { .. } => vec!["`--force` replaces it".to_owned()],
             Self::NothingRuns => vec!["start what castra.toml describes: `castra up`".to_owned()],
             Self::NotRunning { vm } => {

@@ -6,6 +6,7 @@
 //! Never does: print, or read the process's environment.
 
 mod backend;
+pub mod bootstrap;
 pub mod broker;
 pub mod bus;
 pub mod clean;

@@ -7,6 +7,7 @@ use plasmavmc_types::EventKind;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value, json};
 
+use super::bootstrap::BootstrapsOutcome;
 use super::bus::{PublishOutcome, TailOutcome};
 use super::clean::CleanOutcome;
 use super::console::ConsoleOutcome;
@@ -50,6 +51,8 @@ pub enum Schema {
     Ports,
     /// `castra logs`.
     Logs,
+    /// `castra bootstrap`.
+    Bootstrap,
     /// `castra exec` and `castra shell`.
     Exec,
     /// `castra cp`.
@@ -80,7 +83,7 @@ pub enum Schema {
 
 impl Schema {
     /// Everything that has a schema.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Config,
         Self::Events,
         Self::Error,
@@ -92,6 +95,7 @@ impl Schema {
         Self::Down,
         Self::Ports,
         Self::Logs,
+        Self::Bootstrap,
         Self::Exec,
         Self::Cp,
         Self::BusPublish,
@@ -126,6 +130,7 @@ impl Schema {
             Self::Down => "down",
             Self::Ports => "ports",
             Self::Logs => "logs",
+            Self::Bootstrap => "bootstrap",
             Self::Exec => "exec",
             Self::Cp => "cp",
             Self::BusPublish => "bus-publish",
@@ -156,6 +161,7 @@ impl Schema {
             Self::Down => "lines of `castra down --json`",
             Self::Ports => "lines of `castra ports --json`",
             Self::Logs => "lines of `castra logs --json`",
+            Self::Bootstrap => "lines of `castra bootstrap --json`",
             Self::Exec => "lines of `castra exec --json` and `castra shell --json`",
             Self::Cp => "lines of `castra cp --json`",
             Self::BusPublish => "lines of `castra bus publish --json`",
@@ -190,6 +196,7 @@ impl Schema {
                 lines.keyed::<LogRecord>("log");
                 lines.outcome::<LogsOutcome>();
             }
+            Self::Bootstrap => lines.events_and::<BootstrapsOutcome>(),
             Self::Exec => {
                 lines.keyed::<OutputRecord>("output");
                 lines.outcome::<ExecOutcome>();

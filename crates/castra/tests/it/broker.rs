@@ -146,3 +146,24 @@ fn a_library_without_a_program_starts_no_broker() {
     assert_eq!(row(&env, "web")["broker"], "offline");
     env.castra(["down", "--now"]).succeeded();
 }
+
+#[test]
+fn clean_leaves_a_broker_that_serves_and_removes_the_socket_of_one_that_died() {
+    let env = TestEnv::with_vm("");
+    env.castra(["up", "--broker-only"]).succeeded();
+    let layout = env.layout();
+    let broker = broker(&layout);
+    env.castra(["clean", "--config", "castra.toml"]).succeeded();
+    assert!(layout.broker_socket().exists() && layout.broker_log().exists());
+    env.castra(["up", "--wait", "none"]).succeeded();
+    assert_eq!(row(&env, "web")["broker"], "waiting");
+    env.castra(["down", "--now"]).succeeded();
+    ends(&broker);
+    env.castra(["up", "--broker-only"]).succeeded();
+    let broker = self::broker(&layout);
+    broker.signal(Signal::KILL).unwrap();
+    ends(&broker);
+    assert!(layout.broker_socket().exists());
+    env.castra(["clean", "--config", "castra.toml"]).succeeded();
+    assert!(!layout.broker_socket().exists() && !layout.broker_log().exists());
+}

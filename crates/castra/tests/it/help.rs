@@ -19,6 +19,7 @@ fn help_lists_every_command() {
       down         Shut VMs down and discard their disks
       ports        Show port forwards, which of them are active, and who is in their way
       logs         Show what the guests, QEMU and Castra have said
+      bootstrap    Set up VMs that run, by the script that castra.toml names
       ssh          Log in to a guest with OpenSSH, or run a command there
       ssh-config   Print the configuration with which plain ssh reaches the guests
       exec         Run a program in a guest

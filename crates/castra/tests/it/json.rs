@@ -13,6 +13,7 @@ fn every_answer_is_as_its_schema_says() {
         ("plan", 5, &["up", "--plan", "--qcow", "missing.qcow2"]),
         ("down", 0, &["down"]),
         ("logs", 0, &["logs"]),
+        ("bootstrap", 2, &["bootstrap"]),
         ("console", 6, &["console"]),
         ("clean", 0, &["clean"]),
         ("clean", 0, &["clean", "--global", "--dry-run"]),

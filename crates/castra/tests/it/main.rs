@@ -4,8 +4,10 @@
 
 mod agent_lab;
 mod bases;
+mod bootstrap;
 mod broker;
 mod bus;
+mod channel;
 mod clean;
 mod clean_vms;
 mod completions;

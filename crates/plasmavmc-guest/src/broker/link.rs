@@ -12,13 +12,14 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
 use castra_agent_proto::Frame;
-use castra_agent_proto::message::{HelloReply, Outcome};
+use castra_agent_proto::message::Outcome;
 use plasmavmc_host::Layout;
 use plasmavmc_host::process::Process;
 use plasmavmc_host::socket::{self, Connected};
 use plasmavmc_types::{RunToken, VmName};
 
 use super::ledger::Ledger;
+use super::lesser::Lesser;
 use super::{LiveVm, PortNews};
 use crate::meter::Meter;
 use crate::outgoing::Outgoing;
@@ -28,6 +29,8 @@ use crate::switch::Switch;
 
 /// Bytes that wait for a guest above which its clients are not read.
 pub(super) const HIGH_WATER: usize = 256 * 1024;
+/// Time without Castra's agent after which another is looked for.
+const LESSER_AFTER_MS: u64 = 10_000;
 /// Time between two attempts to connect to a VM's socket.
 const RECONNECT_MS: u64 = 2_000;
 
@@ -50,10 +53,23 @@ pub(super) struct Link {
     /// Messages the agent itself dropped.
     pub(super) dropped_by_guest: u64,
     is_dirty: bool,
+    pub(super) lesser: Option<Lesser>,
+    /// When a guest without Castra's agent is looked at for another.
+    lesser_at: u64,
     /// Why the last session ended.
     pub(super) loss: Option<Loss>,
     /// Whether it was told that the guest is lost.
     is_told_lost: bool,
+}
+
+/// Who was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) agent: AgentKind,
+    pub(super) version: &'a str,
+    /// Empty where it is not told.
+    pub(super) boot_id: &'a str,
+    pub(super) capabilities: &'a [String],
 }
 
 /// What the age of a guest's last answer means for those who watch.
@@ -91,6 +107,8 @@ impl Link {
             record,
             dropped_by_guest: 0,
             is_dirty: false,
+            lesser: None,
+            lesser_at: now + LESSER_AFTER_MS,
             loss: None,
             is_told_lost: true,
         };
@@ -131,6 +149,11 @@ impl Link {
     pub(super) fn deadline(&self, now: u64) -> u64 {
         let due = self.session.deadline();
         let due = self.meter.held_until(now).map_or(due, |until| due.min(until));
+        let due = match &self.lesser {
+            Some(lesser) => due.min(lesser.qga.deadline()),
+            None if self.session.is_on() => due,
+            None => due.min(self.lesser_at.max(now)),
+        };
         if self.stream.is_none() { due.min(self.connect_at) } else { due }
     }
 
@@ -150,6 +173,35 @@ impl Link {
                 self.connect_at = now + RECONNECT_MS;
                 self.session.port_closed(now);
             }
+        }
+    }
+
+    /// Reads once from `qemu-guest-agent`.
+    pub(super) fn read_lesser(&mut self, buffer: &mut [u8], now: u64) {
+        let Some(lesser) = &mut self.lesser else { return };
+        match lesser.read(buffer, now) {
+            Some(bytes) => self.said(0, bytes, now),
+            None => self.drop_lesser(now),
+        }
+    }
+
+    fn drop_lesser(&mut self, now: u64) {
+        self.lesser_at = now + LESSER_AFTER_MS;
+        if self.lesser.take().is_some_and(|lesser| lesser.qga.is_on()) {
+            self.note(|record| record.lost = true);
+        }
+    }
+
+    fn tick_lesser(&mut self, layout: &Layout, now: u64) {
+        let is_declined = self.record.as_ref().is_some_and(|record| record.outcome != Outcome::Ok);
+        if self.session.is_on() || is_declined {
+            self.lesser = None;
+            self.lesser_at = now + LESSER_AFTER_MS;
+        } else if let Some(lesser) = &mut self.lesser {
+            lesser.tick(now);
+        } else if self.lesser_at <= now {
+            self.lesser_at = now + LESSER_AFTER_MS;
+            self.lesser = Lesser::connect(layout, &self.vm, now);
         }
     }
 
@@ -182,6 +234,7 @@ impl Link {
             self.connect(layout, now);
         }
         self.session.tick(now, Load { unsent: self.out.len(), streams: self.switch.len() });
+        self.tick_lesser(layout, now);
         if let Some(record) = &self.record
             && record.flooded != self.meter.is_flooded(now)
         {
@@ -191,6 +244,9 @@ impl Link {
 
     /// Hands the session's output to the socket, as much as goes.
     pub(super) fn pump(&mut self) {
+        if let Some(lesser) = &mut self.lesser {
+            lesser.pump();
+        }
         let output = self.session.take_output();
         let Some(stream) = &mut self.stream else { return };
         if !output.is_empty() {
@@ -206,11 +262,12 @@ impl Link {
     }
 
     /// Notes a handshake; tells whether it is the first good one of this run.
-    pub(super) fn accepted(&mut self, reply: &HelloReply, ledger: &Ledger, now: u64) -> bool {
+    pub(super) fn accepted(&mut self, who: Who<'_>, ledger: &Ledger, now: u64) -> bool {
         let record = self.fresh(ledger, Outcome::Ok, now);
-        record.agent_version.clone_from(&reply.agent);
-        record.guest_boot_id.clone_from(&reply.boot_id);
-        record.capabilities.clone_from(&reply.capabilities);
+        record.agent = who.agent;
+        who.version.clone_into(&mut record.agent_version);
+        who.boot_id.clone_into(&mut record.guest_boot_id);
+        record.capabilities = who.capabilities.to_vec();
         record.handshakes += 1;
         let is_first = record.handshakes == 1;
         self.is_told_lost = false;

@@ -15,6 +15,7 @@
 //! Tests: `broker/tests`, and `castra`'s end-to-end tests.
 
 mod ledger;
+mod lesser;
 mod link;
 mod log;
 mod peer;
@@ -26,6 +27,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 
+use castra_agent_proto::limits::KEEPALIVE_MS;
 use plasmavmc_host::process::Process;
 use plasmavmc_host::{HostError, IoContext, Layout, publish, socket};
 use plasmavmc_types::{EventKind, RunToken, VmName};
@@ -43,6 +45,8 @@ use crate::switch::ClientId;
 const GRACE_MS: u64 = 1_000;
 /// Connections at once. The one more is turned away.
 const CLIENTS_MAX: usize = 64;
+/// The least age from which a guest is told to be lost.
+const WINDOW_MIN_MS: u64 = 2 * KEEPALIVE_MS + 500;
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
 
@@ -100,7 +104,8 @@ pub struct BrokerConfig {
     pub layout: Layout,
     /// How long it lives.
     pub lifetime: Lifetime,
-    /// The age from which a guest counts as lost, in milliseconds.
+    /// The age from which a guest is told to be lost, in milliseconds; where that is less than two
+    /// keepalives and a little, then that.
     pub window_ms: u64,
 }
 
@@ -114,6 +119,9 @@ pub struct Broker<V> {
     peers: BTreeMap<ClientId, Peer>,
     last_client: u64,
     bus: Bus,
+    /// What was asked of `qemu-guest-agent`s, by ticket: of which VM, for whom, on which stream.
+    wishes: BTreeMap<u64, (VmName, ClientId, u32)>,
+    last_ticket: u64,
     buffer: Box<[u8]>,
     scanned_at: u64,
     /// Since when no VM lives.
@@ -128,6 +136,7 @@ enum Token {
     Watch,
     Ended(VmName),
     Guest(VmName),
+    Lesser(VmName),
     Client(ClientId),
 }
 
@@ -136,7 +145,9 @@ impl<V: Vms> Broker<V> {
     ///
     /// # Errors
     /// [`HostError`] where the socket or the directories cannot be made.
-    pub fn new(vms: V, config: BrokerConfig) -> Result<Self, HostError> {
+    pub fn new(vms: V, mut config: BrokerConfig) -> Result<Self, HostError> {
+        // Between two keepalives every guest is silent: that is no news.
+        config.window_ms = config.window_ms.max(WINDOW_MIN_MS);
         let ledger = Ledger::open(config.layout.clone())?;
         let root = config.layout.root();
         let listener = socket::listen(root, Layout::BROKER_SOCKET_NAME)?;
@@ -151,6 +162,8 @@ impl<V: Vms> Broker<V> {
             peers: BTreeMap::new(),
             last_client: 0,
             bus: Bus::default(),
+            wishes: BTreeMap::new(),
+            last_ticket: 0,
             buffer: vec![0; READ].into(),
             scanned_at: now,
             alone_since: now,
@@ -212,6 +225,14 @@ impl<V: Vms> Broker<V> {
                 // A socket that is not waited for still tells of its end, for ever.
                 if !flags.is_empty() {
                     add(Token::Guest(vm.clone()), stream.as_fd(), flags);
+                }
+            }
+        }
+        for (vm, link) in &self.links {
+            if let Some(lesser) = &link.lesser {
+                let flags = wanted(link.is_readable(now), lesser.has_output());
+                if !flags.is_empty() {
+                    add(Token::Lesser(vm.clone()), lesser.stream().as_fd(), flags);
                 }
             }
         }

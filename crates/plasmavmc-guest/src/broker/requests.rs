@@ -1,7 +1,8 @@
 //! What commands ask of the broker.
 
 use castra_agent_proto::limits::capability;
-use castra_agent_proto::message::{Attach, Attached, BusSide, Publication, RefusedCode, body};
+use castra_agent_proto::message::{Attach, Attached, BusSide, Publication, RefusedCode, body, stream_frame};
+use castra_agent_proto::request::{FailureCode, Outcome as StreamOutcome, Request};
 use castra_agent_proto::{Frame, Kind};
 use plasmavmc_types::VmName;
 
@@ -9,7 +10,9 @@ use super::link::HIGH_WATER;
 use super::peer::{Heard, Role};
 use super::{Broker, Vms};
 use crate::bus::{self, Filter};
-use crate::switch::{ClientId, FromClient};
+use crate::clock::boot_ms;
+use crate::qga::Wish;
+use crate::switch::{ClientId, FromClient, failed};
 
 /// Time between two looks at the VMs for the sake of commands that name one that is not known.
 const RESCAN_MS: u64 = 200;
@@ -89,7 +92,8 @@ impl<V: Vms> Broker<V> {
             find(self)
         });
         let vm = found.ok_or((RefusedCode::UnknownVm, "no VM of that name runs"))?;
-        if self.links[&vm].session.is_on() {
+        let link = &self.links[&vm];
+        if link.session.is_on() || link.lesser.as_ref().is_some_and(|lesser| lesser.qga.is_on()) {
             Ok(vm)
         } else {
             Err((RefusedCode::Unreachable, "the guest's agent is not there, or not yet"))
@@ -143,10 +147,10 @@ impl<V: Vms> Broker<V> {
 
     /// Hands a frame of a stream to the guest.
     fn pass_to_guest(&mut self, client: ClientId, vm: &VmName, frame: Frame) -> Heard {
-        let (kind, stream) = (frame.kind, frame.stream);
+        let kind = frame.kind;
         let Some(link) = self.links.get_mut(vm).filter(|link| link.session.is_on()) else {
             if kind == Kind::Open {
-                self.unreachable(client, stream);
+                self.ask_lesser(client, vm, &frame);
             }
             return Heard::Some;
         };
@@ -161,6 +165,65 @@ impl<V: Vms> Broker<V> {
             FromClient::Broken => return Heard::Gone,
         }
         Heard::Some
+    }
+
+    /// Asks `qemu-guest-agent` for what was to be asked of Castra's agent, where it can that.
+    fn ask_lesser(&mut self, client: ClientId, vm: &VmName, frame: &Frame) {
+        if self.links.get(vm).is_none_or(|link| link.lesser.is_none()) {
+            let message = "the guest's agent is not there".to_owned();
+            return self.answer(client, &failed(frame.stream, FailureCode::Lost, message));
+        }
+        let (wish, capability) = match body::<Request>(frame) {
+            Some(Request::Shutdown { mode }) => (Wish::Shutdown(mode), capability::SHUTDOWN),
+            Some(Request::SetTime { unix_ns }) => (Wish::SetTime { unix_ns }, capability::TIME),
+            _ => return self.answer(client, &unsupported(frame.stream)),
+        };
+        if !self.can(vm, capability) {
+            return self.answer(client, &unsupported(frame.stream));
+        }
+        self.last_ticket += 1;
+        let ticket = self.last_ticket;
+        let lesser = self.links.get_mut(vm).and_then(|link| link.lesser.as_mut());
+        match lesser.map(|lesser| lesser.qga.ask_for(ticket, wish, boot_ms())) {
+            Some(true) => {
+                self.wishes.insert(ticket, (vm.clone(), client, frame.stream));
+            }
+            Some(false) => {
+                let message = "qemu-guest-agent is busy".to_owned();
+                self.answer(client, &failed(frame.stream, FailureCode::Busy, message));
+            }
+            None => {
+                let message = "the guest's agent is not there".to_owned();
+                self.answer(client, &failed(frame.stream, FailureCode::Lost, message));
+            }
+        }
+    }
+
+    /// Answers who waits for `qemu-guest-agent`.
+    pub(super) fn lesser_done(&mut self, ticket: u64, refusal: Option<String>) {
+        let Some((_, client, stream)) = self.wishes.remove(&ticket) else { return };
+        let frame = match refusal {
+            None => stream_frame(Kind::Done, stream, &StreamOutcome::Ok),
+            Some(message) => failed(stream, FailureCode::Io, message),
+        };
+        self.answer(client, &frame);
+    }
+
+    /// Answers all who wait for the `qemu-guest-agent` of a VM: it is gone.
+    pub(super) fn lesser_gone(&mut self, vm: &VmName) {
+        let gone: Vec<u64> =
+            self.wishes.iter().filter(|(_, (of, ..))| of == vm).map(|(ticket, _)| *ticket).collect();
+        for ticket in gone {
+            let Some((_, client, stream)) = self.wishes.remove(&ticket) else { continue };
+            let message = "qemu-guest-agent does not answer any more".to_owned();
+            self.answer(client, &failed(stream, FailureCode::Lost, message));
+        }
+    }
+
+    fn answer(&mut self, client: ClientId, frame: &Frame) {
+        if let Some(peer) = self.peers.get_mut(&client) {
+            let _ = peer.send(frame);
+        }
     }
 
     /// Publishes a command's message, and answers.
@@ -182,4 +245,9 @@ impl<V: Vms> Broker<V> {
         self.publish(vm, BusSide::Host, publication, now);
         self.finish(client, now);
     }
+}
+
+fn unsupported(stream: u32) -> Frame {
+    let message = "the guest has only qemu-guest-agent, which cannot do that".to_owned();
+    failed(stream, FailureCode::Unsupported, message)
 }

@@ -2,21 +2,23 @@
 
 mod lab;
 
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use castra_agent_proto::limits::{MAX_STREAMS, WINDOW};
 use castra_agent_proto::message::{
-    Attach, Attached, BusMessage, HelloReply, Publication, RefusedCode, body, session_frame,
+    Attach, Attached, BusMessage, HelloReply, Publication, RefusedCode, body, session_frame, stream_frame,
 };
-use castra_agent_proto::request::{FailureCode, Outcome as StreamOutcome};
+use castra_agent_proto::request::{FailureCode, Outcome as StreamOutcome, Request, ShutdownMode};
 use castra_agent_proto::{Frame, Kind};
 use plasmavmc_host::socket::Connected;
+use serde_json::json;
 
-use self::lab::{Guest, Lab, Line};
+use self::lab::{FakeQga, Guest, Lab, Line};
 use super::*;
 use crate::freshness::{Freshness, Reach};
+use crate::record::AgentKind;
 
 #[test]
 fn a_guest_that_answers_is_reachable_and_the_log_says_hello_once() {
@@ -297,4 +299,33 @@ fn one_connection_too_many_is_refused() {
     assert!(matches!(attached, Attached::Refused { code: RefusedCode::Busy, .. }), "{attached:?}");
     drop(all);
     lab.until("there is room again", || lab.client(&Attach::Rescan).1 == Attached::Ok);
+}
+
+#[test]
+fn a_guest_with_only_qemu_guest_agent_is_reachable_and_can_what_that_can() {
+    let mut lab = Lab::new(&["web"]);
+    let listener = lab.listen_qga("web");
+    lab.start();
+    let mut qga = FakeQga(BufReader::new(listener.accept().unwrap().0));
+    let id = qga.next("guest-sync-delimited")["arguments"]["id"].clone();
+    qga.say(&json!({ "return": id }));
+    qga.next("guest-info");
+    let shutdown = json!({ "name": "guest-shutdown", "enabled": true });
+    qga.say(&json!({ "return": { "version": "10.0", "supported_commands": [shutdown] } }));
+    lab.until("reachable", || lab.freshness("web").reach == Reach::Reachable);
+    let record = lab.record("web").unwrap();
+    assert_eq!((record.agent, record.capabilities.join(",")), (AgentKind::Qga, "shutdown".to_owned()));
+    assert!(lab.log().contains("handshake vm=web capabilities=shutdown outcome=ok"), "{}", lab.log());
+    let mut client = lab.streams("web");
+    let open = |stream, request: &Request| stream_frame(Kind::Open, stream, request);
+    client.send(&open(1, &Request::SetTime { unix_ns: 1 }));
+    let refused = client.next();
+    assert!(matches!(body(&refused), Some(StreamOutcome::Failed(f)) if f.code == FailureCode::Unsupported));
+    client.send(&open(2, &Request::Shutdown { mode: ShutdownMode::Poweroff }));
+    assert_eq!(qga.next("guest-shutdown")["arguments"]["mode"], "powerdown");
+    assert_eq!((client.next().stream, lab.freshness("web").reach), (2, Reach::Reachable));
+    // Castra's own agent is better, whenever it comes.
+    let mut guest = lab.guest("web");
+    guest.greet();
+    lab.until("the better one", || lab.record("web").is_some_and(|it| it.agent == AgentKind::Castra));
 }

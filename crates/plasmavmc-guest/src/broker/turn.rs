@@ -1,21 +1,22 @@
 //! One turn of the broker: what is ready is read once, what came of it is dealt with, what is to be
 //! written is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use castra_agent_proto::message::{BusMessage, BusSide, Outcome, Publication};
-use castra_agent_proto::request::FailureCode;
 use plasmavmc_types::{EventKind, HandshakeOutcome, VmName};
 use rustix::event::PollFlags;
 
 use super::ledger;
-use super::link::{Aged, Link};
+use super::link::{Aged, Link, Who};
 use super::peer::{Heard, Peer};
 use super::{Broker, CLIENTS_MAX, Token, Vms, is_ours, is_passing};
 use crate::bus;
 use crate::clock::boot_ms;
-use crate::session::SessionEvent;
-use crate::switch::{ClientId, FromGuest, Paid, failed};
+use crate::qga::QgaEvent;
+use crate::record::AgentKind;
+use crate::session::{Loss, SessionEvent};
+use crate::switch::{ClientId, FromGuest, Paid};
 
 impl<V: Vms> Broker<V> {
     /// Deals with what is ready.
@@ -36,6 +37,12 @@ impl<V: Vms> Broker<V> {
                     let readable = flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
                     if let Some(link) = self.links.get_mut(vm).filter(|_| readable) {
                         link.read(&mut self.buffer, now);
+                    }
+                }
+                Token::Lesser(vm) => {
+                    let readable = flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+                    if let Some(link) = self.links.get_mut(vm).filter(|_| readable) {
+                        link.read_lesser(&mut self.buffer, now);
                     }
                 }
                 Token::Client(client) => {
@@ -140,6 +147,7 @@ impl<V: Vms> Broker<V> {
                 let _ = peer.send(&frame);
             }
         }
+        self.lesser_gone(vm);
         self.ledger.log.line(ledger::now(), format_args!("gone vm={vm}"));
         self.vms.stopped(vm);
         self.alone_since = now;
@@ -152,6 +160,12 @@ impl<V: Vms> Broker<V> {
                 SessionEvent::Published(publication) => self.publish(vm, BusSide::Guest, publication, now),
                 event => self.deal_with(vm, event, now),
             }
+        }
+        let lesser = |links: &mut BTreeMap<VmName, Link>| {
+            links.get_mut(vm).and_then(|link| link.lesser.as_mut()?.qga.next_event())
+        };
+        while let Some(event) = lesser(&mut self.links) {
+            self.deal_with_lesser(vm, event, now);
         }
         let Some(link) = self.links.get_mut(vm) else { return };
         match link.aged(self.config.window_ms, now) {
@@ -172,15 +186,13 @@ impl<V: Vms> Broker<V> {
         let Some(link) = self.links.get_mut(vm) else { return };
         match event {
             SessionEvent::Accepted(reply) => {
-                let at = ledger::now();
-                let is_first = link.accepted(&reply, &self.ledger, now);
-                self.ledger.log.handshake(at, vm, &reply.capabilities, &Outcome::Ok);
-                if is_first {
-                    self.ledger.log.line(at, format_args!("hello from vm:{vm}"));
-                }
-                let (capabilities, outcome) = (reply.capabilities, HandshakeOutcome::Ok);
-                let kind = EventKind::GuestHandshake { capabilities, outcome, reason: None };
-                self.vms.tell(Some(vm), kind);
+                let who = Who {
+                    agent: AgentKind::Castra,
+                    version: &reply.agent,
+                    boot_id: &reply.boot_id,
+                    capabilities: &reply.capabilities,
+                };
+                self.accepted(vm, who, now);
             }
             SessionEvent::Declined { reason } => {
                 link.declined(&reason, &self.ledger, now);
@@ -215,6 +227,39 @@ impl<V: Vms> Broker<V> {
             SessionEvent::Dropped { messages } => link.dropped_by_guest = messages,
             SessionEvent::Stream(frame) => self.pass_to_client(vm, frame, now),
             SessionEvent::Published(_) => {}
+        }
+    }
+
+    /// Notes, logs and tells that a guest was accepted.
+    fn accepted(&mut self, vm: &VmName, who: Who<'_>, now: u64) {
+        let Some(link) = self.links.get_mut(vm) else { return };
+        let at = ledger::now();
+        let is_first = link.accepted(who, &self.ledger, now);
+        self.ledger.log.handshake(at, vm, who.capabilities, &Outcome::Ok);
+        if is_first {
+            self.ledger.log.line(at, format_args!("hello from vm:{vm}"));
+        }
+        let (capabilities, outcome) = (who.capabilities.to_vec(), HandshakeOutcome::Ok);
+        self.vms.tell(Some(vm), EventKind::GuestHandshake { capabilities, outcome, reason: None });
+    }
+
+    /// Deals with what a guest's `qemu-guest-agent` said.
+    fn deal_with_lesser(&mut self, vm: &VmName, event: QgaEvent, now: u64) {
+        let Some(link) = self.links.get_mut(vm) else { return };
+        match event {
+            QgaEvent::Accepted { version, capabilities } => {
+                let (agent, version, boot_id) = (AgentKind::Qga, &*version, "");
+                self.accepted(vm, Who { agent, version, boot_id, capabilities: &capabilities }, now);
+            }
+            QgaEvent::Alive { at_ms } => {
+                link.note(|record| record.last_seen_ms = record.last_seen_ms.max(at_ms));
+            }
+            QgaEvent::Lost => {
+                link.loss = Some(Loss::Silence);
+                link.note(|record| record.lost = true);
+                self.lesser_gone(vm);
+            }
+            QgaEvent::Answered { ticket, refusal } => self.lesser_done(ticket, refusal),
         }
     }
 
@@ -261,14 +306,6 @@ impl<V: Vms> Broker<V> {
             if peer.tell(frame).is_err() {
                 self.bus.dropped(vm, now);
             }
-        }
-    }
-
-    /// Ends a stream that the guest was never asked for.
-    pub(super) fn unreachable(&mut self, client: ClientId, stream: u32) {
-        let message = "the guest's agent is not there".to_owned();
-        if let Some(peer) = self.peers.get_mut(&client) {
-            let _ = peer.send(&failed(stream, FailureCode::Lost, message));
         }
     }
 }

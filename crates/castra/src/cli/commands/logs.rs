@@ -21,7 +21,8 @@ Examples:
   castra logs web --raw > boot.log   every byte as it was written
 
 Each line begins with where it comes from: [host] is Castra itself, [host-broker] the broker of the
-guest channels, [web:qemu] what QEMU printed, [web:serial] what the guest wrote. Control sequences are removed unless --raw is given.";
+guest channels, [web:qemu] what QEMU printed, [web:serial] what the guest wrote, [web:bootstrap] what
+its last bootstrap did. Control sequences are removed unless --raw is given.";
 
 /// Show what the guests, QEMU and Castra have said
 #[derive(Debug, Args)]
@@ -61,6 +62,8 @@ enum Source {
     Qemu,
     /// What the guest wrote to its serial console
     Serial,
+    /// What the VM's last bootstrap did and said, one JSON object a line
+    Bootstrap,
 }
 
 pub(super) fn run(args: &LogsArgs, face: &Face) -> Result<u8, CliError> {
@@ -69,6 +72,7 @@ pub(super) fn run(args: &LogsArgs, face: &Face) -> Result<u8, CliError> {
         Source::Broker => LogSource::Broker,
         Source::Qemu => LogSource::Qemu,
         Source::Serial => LogSource::Serial,
+        Source::Bootstrap => LogSource::Bootstrap,
     };
     let options = LogsOptions {
         selection: face.workspace(args.workspace.workspace.as_ref()),

@@ -1,5 +1,6 @@
 //! The verbs, one file each: arguments (their text is the help), then options ─► operation ─► answer.
 
+mod bootstrap;
 mod broker;
 mod bus;
 mod clean;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Down(down::DownArgs),
     Ports(ports::PortsArgs),
     Logs(logs::LogsArgs),
+    Bootstrap(bootstrap::BootstrapArgs),
     Ssh(ssh::SshArgs),
     SshConfig(ssh_config::SshConfigArgs),
     Exec(exec::ExecArgs),
@@ -65,6 +67,7 @@ pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
         Command::Down(args) => down::run(args, face),
         Command::Ports(args) => ports::run(args, face),
         Command::Logs(args) => logs::run(args, face),
+        Command::Bootstrap(args) => bootstrap::run(args, face),
         Command::Ssh(args) => ssh::run(args, face),
         Command::SshConfig(args) => ssh_config::run(args, face),
         Command::Exec(args) => exec::run(args, face),

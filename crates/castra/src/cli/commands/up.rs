@@ -10,6 +10,7 @@ use plasmavmc_types::VmName;
 use crate::cli::error::CliError;
 use crate::cli::face::Face;
 use crate::cli::render;
+use crate::core::bootstrap::BootstrapChoice;
 use crate::core::selection::{Synthesis, project};
 use crate::core::up::{DEFAULT_TIMEOUT, Force, UpOptions, WaitFor, broker_only, plan, up};
 
@@ -20,6 +21,8 @@ Examples:
   castra up --plan                   show what would be done, and do nothing
   castra up --wait none              return as soon as QEMU runs
   castra up --qcow disk.qcow2        start from this image, which is not changed
+  castra up --bootstrap skip         do not set the guests up
+  castra up --bootstrap web=always   set `web` up whatever was done there before
   castra up --json                   events and the result as JSON lines
 
 Running it twice changes nothing. Ctrl-C leaves the VMs running; the next `castra up` goes on from
@@ -56,6 +59,11 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     allow_synthetic: bool,
 
+    /// Which VMs are bootstrapped, instead of what castra.toml says: auto, skip or always for all,
+    /// VM=MODE for one, several with commas
+    #[arg(long, value_name = "MODES")]
+    bootstrap: Option<BootstrapChoice>,
+
     /// How far a VM shall come: none (QEMU runs), running (the guest writes to its console), ssh (its
     /// SSH server answers) [default: ssh where port 22 is forwarded, else running]
     #[arg(long, value_name = "STAGE", value_enum, hide_possible_values = true)]
@@ -87,6 +95,7 @@ pub(super) fn run(args: &UpArgs, face: &Face) -> Result<u8, CliError> {
         },
         timeout: Duration::from_secs(args.timeout),
         force: if args.force { Force::Yes } else { Force::No },
+        bootstrap: args.bootstrap.clone().unwrap_or_default(),
         qcow: args.qcow.as_ref().map(|path| face.session.cwd.join(path)),
     };
     if args.broker_only {

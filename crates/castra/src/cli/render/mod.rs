@@ -3,6 +3,7 @@
 //! Pure: no I/O, no clock, no environment. What programs read is the same outcome as JSON. Meaning never
 //! depends on colour. Tests: in each file, as snapshots over fixed outcomes.
 
+mod bootstrap;
 mod bus;
 mod clean;
 mod console;
@@ -19,6 +20,7 @@ mod status;
 mod style;
 mod up;
 
+pub(crate) use bootstrap::bootstrap;
 pub(crate) use bus::{bus_message, heard, published};
 pub(crate) use clean::clean;
 pub(crate) use console::console;

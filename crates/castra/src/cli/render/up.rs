@@ -128,6 +128,7 @@ mod tests {
                 Change::AlreadyRunning => Vec::new(),
             },
             ready_ms: if change == Change::Started { 4_200 } else { 0 },
+            bootstrap: None,
         }
     }
 

@@ -44,8 +44,13 @@ impl<'a> WorkspaceVms<'a> {
         let backend = backend::writer(&self.layout);
         let known = block_on(backend.list_vms())?;
         let Some(handle) = known.into_iter().find(|handle| handle.name == *vm) else { return Ok(()) };
-        let reason = block_on(backend.wait_stopped(&handle, std::time::Duration::ZERO))?;
-        let Some(reason @ StopReason::GuestPoweroff) = reason else { return Ok(()) };
+        // Only looked at: what is left of a VM that crashed is evidence.
+        if block_on(backend.get_status(&handle))?.stop_reason != Some(StopReason::GuestPoweroff) {
+            return Ok(());
+        }
+        let Some(reason) = block_on(backend.wait_stopped(&handle, std::time::Duration::ZERO))? else {
+            return Ok(());
+        };
         let Some(keeps) = self.keeps(vm) else { return Ok(()) };
         let mut disks = block_on(backend.get_spec(&handle))?.disks;
         for disk in disks.iter_mut().filter(|_| keeps) {

@@ -16,6 +16,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plasmavmc_guest::freshness::BrokerLock;
+use plasmavmc_guest::presence::lock_state;
 use plasmavmc_host::overlay::{self, Content};
 use plasmavmc_host::{HostError, IoContext, Layout, disk, publish};
 use plasmavmc_types::{CleanupKind, DiskSpec, Persistence, VmName};
@@ -229,8 +231,9 @@ impl Surveyor<'_> {
             .flat_map(|vm| [self.layout.vm_log(&vm.name), self.layout.serial_log(&vm.name)])
             .chain(legacy)
             .collect();
-        if !live.is_empty() {
-            stay.push(self.layout.events_log());
+        // Both are written to for as long as there is a broker; and whoever has VMs wants to know.
+        if !live.is_empty() || lock_state(self.layout) == BrokerLock::Held {
+            stay.extend([self.layout.events_log(), self.layout.broker_log()]);
         }
         for path in entries(&logs)?.into_iter().filter(|path| !stay.contains(path) && !is_temporary(path)) {
             self.add(path, CleanupKind::Log)?;
@@ -244,20 +247,27 @@ impl Surveyor<'_> {
             let name = &vm.name;
             let mut files = layout.run_files(name).to_vec();
             files.extend([layout.operation(name), layout.seed(name), layout.journal(name)]);
-            files.extend([layout.session(name), layout.timings(name), layout.bootstrap_record(name)]);
-            // Without its record nobody could tell what a kept disk is.
+            files.extend([layout.session(name), layout.timings(name)]);
+            // Without its record nobody could tell what a kept disk is, or what was done on it.
             let disks = vm.disks.iter().flatten().map(|disk| disk.path.clone());
             let mut disks = disks.chain([layout.overlay(name)]);
             let keeps_disk = disks.any(|path| file_id(&path).is_some_and(|id| self.kept.contains(&id)));
             if !keeps_disk {
-                files.extend([layout.uefi_vars(name), layout.vm_record(name)]);
+                files.extend([layout.uefi_vars(name), layout.vm_record(name), layout.bootstrap_record(name)]);
             }
             for path in files.into_iter().filter(|path| path.symlink_metadata().is_ok()) {
                 self.add(path, CleanupKind::Runtime)?;
             }
         }
-        let staged = entries(&layout.bootstrap())?.into_iter();
-        for path in staged.chain(Some(layout.qemu_offer()).filter(|path| path.exists())) {
+        let socket = layout.broker_socket();
+        if lock_state(layout) == BrokerLock::Free && socket.symlink_metadata().is_ok() {
+            self.add(socket, CleanupKind::Runtime)?;
+        }
+        // A live VM may be about to get what is staged for it.
+        let is_live = |path: &PathBuf| self.vms.iter().any(|vm| vm.live && path.ends_with(vm.name.as_str()));
+        let staged = entries(&layout.bootstrap())?.into_iter().filter(|path| !is_live(path));
+        let staged: Vec<PathBuf> = staged.collect();
+        for path in staged.into_iter().chain(Some(layout.qemu_offer()).filter(|path| path.exists())) {
             self.add(path, CleanupKind::Runtime)?;
         }
         Ok(())

@@ -73,7 +73,9 @@ fn names(layout: &Layout) -> Result<Vec<VmName>, HostError> {
         (layout.locks(), &[".live", ".lock"][..]),
     ];
     for (dir, suffixes) in places {
-        for path in entries(&dir)?.into_iter().filter(|path| !legacy.contains(path)) {
+        // No VM can be called as the broker's lock is.
+        let not_of_vms = |path: &std::path::PathBuf| legacy.contains(path) || *path == layout.broker_lock();
+        for path in entries(&dir)?.into_iter().filter(|path| !not_of_vms(path)) {
             let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             let stem = suffixes.iter().find_map(|suffix| file.strip_suffix(suffix));
             names.extend(stem.and_then(|stem| stem.parse::<VmName>().ok()));

@@ -5,6 +5,7 @@
 //! [host-broker]  logs/host-broker.log    what the broker of the guest channels did
 //! [web:qemu]     logs/web.log            what QEMU printed
 //! [web:serial]   logs/web-serial.log     what the guest wrote to its console
+//! [web:bootstrap] logs/bootstrap/web-*    what its last bootstrap did and said
 //! ```
 //!
 //! Owns: finding the logs, their ends, and following them. Never does: write, talk to a VM, or print.
@@ -31,6 +32,7 @@ pub use text::readable;
 
 use self::cursor::Cursor;
 use super::backend;
+use super::bootstrap::logs_of;
 use super::error::Error;
 use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
@@ -77,11 +79,13 @@ pub enum LogSource {
     Qemu,
     /// What the guest wrote to its serial console.
     Serial,
+    /// What the VM's last bootstrap did and said, as JSON.
+    Bootstrap,
 }
 
 impl LogSource {
     /// Every source, in the order they are given.
-    pub const ALL: [Self; 4] = [Self::Host, Self::Broker, Self::Qemu, Self::Serial];
+    pub const ALL: [Self; 5] = [Self::Host, Self::Broker, Self::Qemu, Self::Serial, Self::Bootstrap];
 
     /// Its name, as JSON and the command line have it.
     pub const fn as_str(self) -> &'static str {
@@ -90,6 +94,7 @@ impl LogSource {
             Self::Broker => "broker",
             Self::Qemu => "qemu",
             Self::Serial => "serial",
+            Self::Bootstrap => "bootstrap",
         }
     }
 }
@@ -207,6 +212,10 @@ fn chosen(layout: &Layout, known: &[VmName], options: &LogsOptions) -> Vec<Log> 
         let of = |source, path| Log { source, vm: Some(vm.clone()), path };
         let both = [of(LogSource::Qemu, layout.vm_log(vm)), of(LogSource::Serial, layout.serial_log(vm))];
         logs.extend(both.into_iter().filter(|log| wanted(log.source)));
+        if wanted(LogSource::Bootstrap) {
+            let newest = logs_of(&layout.bootstrap_logs(), vm).pop();
+            logs.extend(newest.map(|path| of(LogSource::Bootstrap, path)));
+        }
     }
     logs
 }
@@ -247,7 +256,7 @@ fn give_line(
     let vm = match log.source {
         LogSource::Host => line.event().and_then(|event| event.vm),
         LogSource::Broker => named(bytes),
-        LogSource::Qemu | LogSource::Serial => return give(LogItem::Line(line)),
+        LogSource::Qemu | LogSource::Serial | LogSource::Bootstrap => return give(LogItem::Line(line)),
     };
     let asked = vms.is_empty() || vm.as_ref().is_some_and(|vm| vms.contains(vm));
     if asked { give(LogItem::Line(LogLine { vm: vm.as_ref(), ..line })) } else { ControlFlow::Continue(()) }

@@ -13,6 +13,7 @@
 
 mod alone;
 mod base;
+mod bootstraps;
 mod hold;
 mod in_use;
 mod records;
@@ -37,6 +38,7 @@ use self::hold::Hold;
 use self::served::Served;
 use self::vm::VmUp;
 use super::backend;
+use super::bootstrap::{BootstrapChoice, BootstrapOutcome, Bootstraps};
 use super::error::{Error, VmFailure};
 use super::fan_out::fan_out;
 use super::output::{Diagnostic, OperationOutput};
@@ -71,6 +73,8 @@ pub struct UpOptions {
     pub force: Force,
     /// An image to use for every VM instead of its own.
     pub qcow: Option<std::path::PathBuf>,
+    /// Which VMs are bootstrapped, where it is not as configured.
+    pub bootstrap: BootstrapChoice,
 }
 
 impl Default for UpOptions {
@@ -82,6 +86,7 @@ impl Default for UpOptions {
             timeout: DEFAULT_TIMEOUT,
             force: Force::No,
             qcow: None,
+            bootstrap: BootstrapChoice::default(),
         }
     }
 }
@@ -147,6 +152,8 @@ pub struct VmOutcome {
     pub phases: Vec<Phase>,
     /// Milliseconds until it was as ready as asked; 0 where it ran before.
     pub ready_ms: u64,
+    /// What was done to set it up; null where it has no bootstrap, or that is not to run.
+    pub bootstrap: Option<BootstrapOutcome>,
 }
 
 /// Whether `up` changed a VM.
@@ -194,12 +201,14 @@ pub fn plan(session: &Session, options: &UpOptions) -> Result<OperationOutput<Pl
     records::check_owner(session, &project, &layout)?;
     let images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     let findings = preflight::check(session, &project, &vms, &images, options.force)?;
+    bootstraps::check(&project, &vms, options)?;
     let observer = backend::observer(&layout);
     let plan_one = |vm: &&VmConfig| {
         let observed = vm::observe(&*observer, &layout, vm, images.state(vm))?;
         let refused = |source| Error::Refused { vm: vm.name.clone(), source };
-        let plan = plan_up(&vm::desired(vm), observed).map_err(refused)?;
+        let mut plan = plan_up(&vm::desired(vm), observed).map_err(refused)?;
         vm::refuse_loss(vm, &plan, vm::definition(&*observer, &vm.name)?.as_ref())?;
+        plan.steps.extend(bootstraps::plan(&*observer, &layout, vm, &plan, options)?);
         Ok(plan)
     };
     let vms = vms.iter().map(plan_one).collect::<Result<Vec<_>, Error>>()?;
@@ -228,6 +237,7 @@ pub fn up(
     let mut images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     vm::refuse_losses(&*backend::observer(&layout), &layout, &vms)?;
     let mut diagnostics = preflight::check(session, &project, &vms, &images, options.force)?;
+    bootstraps::check(&project, &vms, options)?;
 
     workspace::prepare(&session.dirs, &project.workspace_id, &layout)?;
     let hold = match early {
@@ -256,6 +266,12 @@ pub fn up(
         options,
         hold: &hold,
         broker: Served::new(session, &layout),
+        bootstraps: Bootstraps {
+            layout: &layout,
+            backend: &*launcher.backend,
+            sink: &recorder,
+            channel: project.channel,
+        },
     };
     let results = fan_out(&vms, |vm| work.run(vm));
     diagnostics.extend(work.broker.diagnostic());

@@ -65,7 +65,7 @@ pub(super) fn write(
             version: env!("CARGO_PKG_VERSION").to_owned(),
             force: options.force == Force::Yes,
             wait: options.wait,
-            bootstrap: "auto".to_owned(),
+            bootstrap: options.bootstrap.to_string(),
         },
     };
     if !layout.workspace_record().exists() && record.create(layout)? {

@@ -15,9 +15,10 @@ use super::base::BaseImages;
 use super::hold::Hold;
 use super::served::Served;
 use super::wait::Wait;
-use super::{Change, StageTime, UpOptions, VmOutcome, records, seed, spec};
+use super::{Change, StageTime, UpOptions, VmOutcome, bootstraps, records, seed, spec};
 use crate::config::{Lifecycle, Project, VmConfig};
 use crate::core::backend::Launcher;
+use crate::core::bootstrap::{self, Bootstraps};
 use crate::core::down::{discard_disposable, lock_bound};
 use crate::core::error::Error;
 use crate::core::mounts;
@@ -41,6 +42,7 @@ pub(super) struct VmUp<'a> {
     pub(super) options: &'a UpOptions,
     pub(super) hold: &'a Hold,
     pub(super) broker: Served<'a>,
+    pub(super) bootstraps: Bootstraps<'a>,
 }
 
 /// A VM that runs, before its guest was waited for.
@@ -56,7 +58,7 @@ struct Launched {
 impl VmUp<'_> {
     /// Brings one VM up.
     pub(super) fn run(&self, vm: &VmConfig) -> Result<(VmOutcome, Vec<Diagnostic>), Error> {
-        let (operation, launched) = self.hold.launch(|| {
+        let (operation, mut launched) = self.hold.launch(|| {
             let _lock = FileLock::acquire(&self.layout.vm_lock(&vm.name), lock_bound(self.lifecycle))?;
             let operation = Operation::begin(self.layout, &vm.name, OperationKind::Starting)?;
             failpoint::hit("up.locked");
@@ -83,6 +85,8 @@ impl VmUp<'_> {
         }
         self.sink.emit(Some(&vm.name), EventKind::VmReady { elapsed_ms: ready_ms });
         failpoint::hit("up.ready");
+        let (bootstrap, note) = bootstraps::run(&self.bootstraps, vm, &launched.handle, self.options)?;
+        launched.notes.extend(note);
         let outcome = VmOutcome {
             vm: vm.name.clone(),
             change: launched.change,
@@ -96,6 +100,7 @@ impl VmUp<'_> {
             },
             timeline: wait.timeline,
             ready_ms,
+            bootstrap,
         };
         Ok((outcome, launched.notes))
     }
@@ -153,6 +158,8 @@ impl VmUp<'_> {
                 }
                 Step::CreateOverlay => {
                     self.define(&wanted)?;
+                    // What was done on the disk before this one says nothing of this one.
+                    bootstrap::forget(self.layout, &vm.name)?;
                     overlay::prepare(&vm.overlay, base, None, overlay::Existing::Refuse)?;
                     failpoint::hit("up.overlay-created");
                     self.overlay_event(vm, true);

@@ -2,7 +2,7 @@
 //! commands that speak frames. Nothing here knows QEMU.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
@@ -92,6 +92,12 @@ impl Lab {
             BrokerConfig { layout: self.layout.clone(), lifetime: Lifetime::WithVms, window_ms: 6_000 };
         let broker = Broker::new(FakeVms(Arc::clone(&self.world)), config).unwrap();
         self.broker = Some(thread::spawn(move || broker.run().unwrap()));
+    }
+
+    /// The socket of a VM's `qemu-guest-agent`.
+    pub(super) fn listen_qga(&self, name: &str) -> UnixListener {
+        let vm = name.parse().unwrap();
+        socket::listen(self.dir.path(), &Layout::guest_agent_socket_name(&vm)).unwrap()
     }
 
     /// The guest's end of a VM's port.
@@ -262,5 +268,29 @@ impl Guest {
                 self.0.send(&Frame::session(Kind::Pong, frame.payload));
             }
         }
+    }
+}
+
+/// A `qemu-guest-agent`.
+pub(super) struct FakeQga(pub(super) BufReader<UnixStream>);
+
+impl FakeQga {
+    /// The next command of that name, pings answered meanwhile.
+    pub(super) fn next(&mut self, command: &str) -> serde_json::Value {
+        loop {
+            let mut line = Vec::new();
+            assert!(self.0.read_until(b'\n', &mut line).unwrap() > 0, "the broker went");
+            line.retain(|byte| *byte != 0xFF);
+            let asked: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            if asked["execute"] == command {
+                return asked;
+            }
+            assert_eq!(asked["execute"], "guest-ping");
+            self.say(&serde_json::json!({ "return": {} }));
+        }
+    }
+
+    pub(super) fn say(&mut self, answer: &serde_json::Value) {
+        self.0.get_mut().write_all(format!("{answer}\n").as_bytes()).unwrap();
     }
 }
