@@ -39,6 +39,13 @@ pub struct SessionRecord {
     pub outcome: Outcome,
     /// Milliseconds from the host's boot to the handshake.
     pub handshake_at_ms: u64,
+    /// Milliseconds from the guest kernel's start to the handshake, by the guest's clock; 0 where its
+    /// agent does not tell.
+    #[serde(default)]
+    pub guest_uptime_ms: u64,
+    /// Milliseconds from the guest kernel's start to its agent's, by the guest's clock.
+    #[serde(default)]
+    pub agent_started_ms: u64,
     /// Milliseconds from the host's boot to the last moment after which the guest is known to have
     /// answered: when what it answered was sent.
     pub last_seen_ms: u64,
@@ -108,6 +115,8 @@ pub(crate) mod tests {
             capabilities: vec!["exec".to_owned(), "files".to_owned()],
             outcome: Outcome::Ok,
             handshake_at_ms: 1_000,
+            guest_uptime_ms: 900,
+            agent_started_ms: 800,
             last_seen_ms: 2_000,
             lost: false,
             handshakes: 1,

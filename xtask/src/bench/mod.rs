@@ -5,6 +5,7 @@
 //! commit. Never does: keep results, except with `--markdown`.
 
 mod bare;
+mod broker;
 mod down;
 mod download;
 mod error;
@@ -65,6 +66,8 @@ enum Row {
     Down,
     /// From exec of `castra up` to exec of QEMU
     Launch,
+    /// The broker with 20 guests: their handshakes, its cost at rest
+    Broker,
     /// `castra image pull` against `curl` and `sha512sum`
     Download,
 }
@@ -77,6 +80,7 @@ impl Row {
             Self::Status => 200,
             Self::StatusMany => 50,
             Self::Launch => 20,
+            Self::Broker => 3,
             Self::Download => 7,
         }
     }
@@ -116,7 +120,7 @@ fn measure(lab: &Lab<'_>, args: &BenchArgs, lines: &mut Vec<Line>) -> Vec<Findin
     };
     let asked = |row: Row| args.rows.is_empty() || args.rows.contains(&row);
     let runs = |row: Row| args.runs.map_or(row.runs(), usize::from);
-    if [Row::Up, Row::Down, Row::Status, Row::StatusMany, Row::Launch].into_iter().any(asked) {
+    if [Row::Up, Row::Down, Row::Status, Row::StatusMany, Row::Launch, Row::Broker].into_iter().any(asked) {
         match Guest::prepare(lab) {
             Err(error) => keep("guest", Err(error)),
             Ok(guest) => {
@@ -129,6 +133,9 @@ fn measure(lab: &Lab<'_>, args: &BenchArgs, lines: &mut Vec<Line>) -> Vec<Findin
                 if asked(Row::Up) || asked(Row::Down) {
                     let boots = boots(lab, &guest, runs(Row::Up));
                     keep("up and down", boots.map(|boots| vec![up::line(&boots), down::line(&boots)]));
+                }
+                if asked(Row::Broker) {
+                    keep("broker", broker::measure(lab, &guest, runs(Row::Broker)));
                 }
                 if asked(Row::StatusMany) {
                     keep("status-many", status::many(lab, &guest, runs(Row::StatusMany)));

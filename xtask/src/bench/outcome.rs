@@ -11,6 +11,10 @@ pub(crate) enum Unit {
     Millis,
     /// Parts of what it is compared with.
     Times,
+    /// Hundredths of one processor.
+    Percent,
+    /// Mebibytes.
+    Mib,
 }
 
 /// What a measurement shall not exceed.
@@ -99,7 +103,7 @@ fn shown(spread: Spread, unit: Unit) -> String {
 
 fn number(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Millis => format!("{value}{}", suffix(unit)),
+        Unit::Millis | Unit::Percent | Unit::Mib => format!("{value}{}", suffix(unit)),
         Unit::Times => format!("{value:.2}{}", suffix(unit)),
     }
 }
@@ -107,6 +111,8 @@ fn number(value: f64, unit: Unit) -> String {
 fn figure(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Times => format!("{value:.3}"),
+        Unit::Percent => format!("{value:.2}"),
+        Unit::Mib => format!("{value:.1}"),
         Unit::Millis if value.abs() < 10.0 => format!("{value:.2}"),
         Unit::Millis => format!("{value:.0}"),
     }
@@ -116,6 +122,8 @@ const fn suffix(unit: Unit) -> &'static str {
     match unit {
         Unit::Millis => " ms",
         Unit::Times => " ×",
+        Unit::Percent => " %",
+        Unit::Mib => " MiB",
     }
 }
 

@@ -23,6 +23,12 @@ pub(crate) fn time(what: &str, times: &[Duration], goal: Goal) -> Line {
     line(what, found.ok_or_else(nothing), Unit::Millis, goal, times.len())
 }
 
+/// Figures of another kind, Castra's alone.
+pub(crate) fn figures(what: &str, values: &[f64], unit: Unit, goal: Goal) -> Line {
+    let found = Spread::of(values.iter().copied());
+    line(what, found.ok_or_else(nothing), unit, goal, values.len())
+}
+
 /// A line that was not measured here.
 pub(crate) fn skipped(what: &str, why: &str, unit: Unit, goal: Goal) -> Line {
     line(what, Err(Skipped(why.to_owned())), unit, goal, 0)

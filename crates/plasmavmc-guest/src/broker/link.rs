@@ -70,6 +70,10 @@ pub(super) struct Who<'a> {
     /// Empty where it is not told.
     pub(super) boot_id: &'a str,
     pub(super) capabilities: &'a [String],
+    /// Milliseconds from its kernel's start to now and to its agent's start, by its own clock; 0 where it
+    /// does not tell.
+    pub(super) uptime_ms: u64,
+    pub(super) agent_started_ms: u64,
 }
 
 /// What the age of a guest's last answer means for those who watch.
@@ -268,6 +272,8 @@ impl Link {
         who.version.clone_into(&mut record.agent_version);
         who.boot_id.clone_into(&mut record.guest_boot_id);
         record.capabilities = who.capabilities.to_vec();
+        record.guest_uptime_ms = who.uptime_ms;
+        record.agent_started_ms = who.agent_started_ms;
         record.handshakes += 1;
         let is_first = record.handshakes == 1;
         self.is_told_lost = false;
@@ -294,6 +300,8 @@ impl Link {
             capabilities: Vec::new(),
             outcome,
             handshake_at_ms: now,
+            guest_uptime_ms: 0,
+            agent_started_ms: 0,
             last_seen_ms: earlier.as_ref().map_or(0, |earlier| earlier.last_seen_ms),
             lost: false,
             handshakes: earlier.as_ref().map_or(0, |earlier| earlier.handshakes),

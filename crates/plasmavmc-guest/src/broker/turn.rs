@@ -191,6 +191,8 @@ impl<V: Vms> Broker<V> {
                     version: &reply.agent,
                     boot_id: &reply.boot_id,
                     capabilities: &reply.capabilities,
+                    uptime_ms: reply.uptime_ms,
+                    agent_started_ms: reply.agent_started_ms,
                 };
                 self.accepted(vm, who, now);
             }
@@ -249,7 +251,18 @@ impl<V: Vms> Broker<V> {
         match event {
             QgaEvent::Accepted { version, capabilities } => {
                 let (agent, version, boot_id) = (AgentKind::Qga, &*version, "");
-                self.accepted(vm, Who { agent, version, boot_id, capabilities: &capabilities }, now);
+                self.accepted(
+                    vm,
+                    Who {
+                        agent,
+                        version,
+                        boot_id,
+                        capabilities: &capabilities,
+                        uptime_ms: 0,
+                        agent_started_ms: 0,
+                    },
+                    now,
+                );
             }
             QgaEvent::Alive { at_ms } => {
                 link.note(|record| record.last_seen_ms = record.last_seen_ms.max(at_ms));

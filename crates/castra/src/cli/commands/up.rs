@@ -64,8 +64,9 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "MODES")]
     bootstrap: Option<BootstrapChoice>,
 
-    /// How far a VM shall come: none (QEMU runs), running (the guest writes to its console), ssh (its
-    /// SSH server answers) [default: ssh where port 22 is forwarded, else running]
+    /// How far a VM shall come: none (QEMU runs), running (the guest writes to its console),
+    /// reachable (the agent in it answers), ssh (its SSH server
+    /// answers) [default: ssh where port 22 is forwarded, else running]
     #[arg(long, value_name = "STAGE", value_enum, hide_possible_values = true)]
     wait: Option<Wait>,
 
@@ -79,6 +80,7 @@ pub(crate) struct UpArgs {
 enum Wait {
     None,
     Running,
+    Reachable,
     Ssh,
 }
 
@@ -91,6 +93,7 @@ pub(super) fn run(args: &UpArgs, face: &Face) -> Result<u8, CliError> {
             None => WaitFor::Auto,
             Some(Wait::None) => WaitFor::None,
             Some(Wait::Running) => WaitFor::Running,
+            Some(Wait::Reachable) => WaitFor::Reachable,
             Some(Wait::Ssh) => WaitFor::Ssh,
         },
         timeout: Duration::from_secs(args.timeout),

@@ -2,6 +2,7 @@
 //!
 //! Never does: log in, write to the guest, outlive its bound. Tests: `ssh`.
 
+mod guest;
 mod phases;
 mod ssh;
 mod stall;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use plasmavmc_types::{PortForward, Protocol};
 
+pub use guest::{guest_stages, is_reachable};
 pub use phases::{Phase, PhaseName, phases};
 pub use ssh::{SshWait, Waited};
 pub use stall::{Stall, stall};

@@ -102,6 +102,8 @@ pub enum WaitFor {
     None,
     /// The guest's processors run and it wrote to its console.
     Running,
+    /// The agent in the guest greeted the broker.
+    Reachable,
     /// The guest's SSH server identified itself.
     Ssh,
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, VmPlan, plan_up};
+use plasmavmc_guest::clock::boot_ms;
 use plasmavmc_host::{FileLock, Layout, failpoint, overlay};
 use plasmavmc_hypervisor::{EventSink, Observe, block_on};
 use plasmavmc_types::{
@@ -69,10 +70,12 @@ impl VmUp<'_> {
         let mut wait = Wait {
             backend: &*self.launcher.backend,
             vm: &launched.handle,
+            layout: self.layout,
             sink: self.sink,
             serial_log: &self.layout.serial_log(&vm.name),
             console_before: launched.console_before,
             launched: launched.at,
+            launched_ms: (launched.change == Change::Started).then(|| since_boot(launched.at)),
             timeout: self.options.timeout,
             timeline: Vec::new(),
         };
@@ -262,6 +265,12 @@ impl VmUp<'_> {
         let event = EventKind::OverlayPrepared { path: vm.overlay.clone(), base, created };
         self.sink.emit(Some(&vm.name), event);
     }
+}
+
+/// A moment that has passed, in milliseconds since the host's boot.
+fn since_boot(moment: Instant) -> u64 {
+    let passed = u64::try_from(moment.elapsed().as_millis()).unwrap_or(u64::MAX);
+    boot_ms().saturating_sub(passed)
 }
 
 /// What is wanted of a VM, for the plan.

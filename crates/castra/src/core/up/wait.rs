@@ -4,6 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use plasmavmc_host::Layout;
 use plasmavmc_hypervisor::{EventSink, Observe, block_on};
 use plasmavmc_types::{EventKind, PortForward, Stage, VmHandle};
 
@@ -11,7 +12,9 @@ use super::{StageTime, WaitFor};
 use crate::config::VmConfig;
 use crate::core::error::Error;
 use crate::core::logs::last_lines;
-use crate::core::ready::{SshWait, Waited, console_has_spoken, reachable_address, ssh_forward, stall};
+use crate::core::ready::{
+    SshWait, Waited, console_has_spoken, guest_stages, is_reachable, reachable_address, ssh_forward, stall,
+};
 
 /// Time between two looks at the serial log.
 const POLL: Duration = Duration::from_millis(20);
@@ -39,12 +42,15 @@ pub(super) fn check(wait: WaitFor, vms: &[&VmConfig]) -> Result<(), Error> {
 pub(super) struct Wait<'a> {
     pub(super) backend: &'a dyn Observe,
     pub(super) vm: &'a VmHandle,
+    pub(super) layout: &'a Layout,
     pub(super) sink: &'a dyn EventSink,
     pub(super) serial_log: &'a Path,
     /// Bytes the serial log held before this launch.
     pub(super) console_before: u64,
     /// When QEMU was launched.
     pub(super) launched: Instant,
+    /// The same moment in milliseconds since the host's boot; none where it ran before.
+    pub(super) launched_ms: Option<u64>,
     pub(super) timeout: Duration,
     pub(super) timeline: Vec<StageTime>,
 }
@@ -57,14 +63,25 @@ impl Wait<'_> {
             (WaitFor::None, _) => Ok(()),
             (WaitFor::Ssh | WaitFor::Auto, Some(forward)) => self.ssh(forward),
             (WaitFor::Ssh, None) => Err(Error::NoSshForward { vm: self.vm.name.clone() }),
-            (WaitFor::Running | WaitFor::Auto, _) => self.console(),
+            (WaitFor::Running | WaitFor::Auto, _) => {
+                self.watch(Stage::Console, "the first sign of life on its serial console")
+            }
+            (WaitFor::Reachable, _) => self.watch(Stage::Handshake, "the agent in it"),
         }
     }
 
-    /// Notes that a stage was reached, once.
+    /// Notes that a stage was reached now, once.
     pub(super) fn reached(&mut self, stage: Stage) {
-        if self.timeline.iter().all(|entry| entry.stage != stage) {
-            let at_ms = self.elapsed_ms();
+        let at_ms = self.elapsed_ms();
+        self.reached_at(stage, at_ms);
+    }
+
+    fn has_reached(&self, stage: Stage) -> bool {
+        self.timeline.iter().any(|entry| entry.stage == stage)
+    }
+
+    fn reached_at(&mut self, stage: Stage, at_ms: u64) {
+        if !self.has_reached(stage) {
             self.timeline.push(StageTime { stage, at_ms });
             self.sink.emit(Some(&self.vm.name), EventKind::StageReached { stage, elapsed_ms: at_ms });
         }
@@ -74,20 +91,41 @@ impl Wait<'_> {
         u64::try_from(self.launched.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn console(&mut self) -> Result<(), Error> {
+    /// Notes the stages that can be seen from the console and from what the broker wrote down.
+    pub(super) fn look(&mut self) {
+        if !self.has_reached(Stage::Console) && console_has_spoken(self.serial_log, self.console_before) {
+            self.reached(Stage::Console);
+        }
+        match self.launched_ms {
+            Some(launched_ms) => {
+                for seen in guest_stages(self.layout, &self.vm.name, launched_ms) {
+                    self.reached_at(seen.stage, seen.at_ms);
+                }
+            }
+            None if !self.has_reached(Stage::Handshake) && is_reachable(self.layout, &self.vm.name) => {
+                self.reached(Stage::Handshake);
+            }
+            None => {}
+        }
+    }
+
+    /// Waits until a stage is seen.
+    fn watch(&mut self, stage: Stage, waited_for: &'static str) -> Result<(), Error> {
         let deadline = self.launched + self.timeout;
         let mut looked = Instant::now();
-        while !console_has_spoken(self.serial_log, self.console_before) {
+        loop {
+            self.look();
+            if self.has_reached(stage) {
+                return Ok(());
+            }
             if self.is_gone(&mut looked) {
                 return Err(self.stopped());
             }
             if Instant::now() >= deadline {
-                return Err(self.not_ready("the first sign of life on its serial console"));
+                return Err(self.not_ready(waited_for));
             }
             thread::sleep(POLL);
         }
-        self.reached(Stage::Console);
-        Ok(())
     }
 
     fn ssh(&mut self, forward: &PortForward) -> Result<(), Error> {
@@ -97,15 +135,14 @@ impl Wait<'_> {
         let waited = wait.run(deadline, || {
             if listened.elapsed() >= POLL {
                 listened = Instant::now();
-                if console_has_spoken(self.serial_log, self.console_before) {
-                    self.reached(Stage::Console);
-                }
+                self.look();
             }
             self.is_gone(&mut looked)
         });
         match waited {
             Waited::Ready => {
                 self.reached(Stage::Ssh);
+                self.look();
                 Ok(())
             }
             Waited::Abandoned => Err(self.stopped()),
