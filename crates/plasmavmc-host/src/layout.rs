@@ -20,6 +20,7 @@
 //!   metadata/sessions/<vm>.json              the last handshake with the VM's guest, and its age
 //!   metadata/timings/<vm>.jsonl              how long the last runs took to come up
 //!   metadata/bootstrap/<vm>.json             what the last bootstrap of this VM did
+//!   metadata/mounts/<vm>.json                which folders of the host its guest has mounted
 //!   metadata/keys/                           the workspace's SSH keys, and each guest's host key
 //!   metadata/qemu.json                       what the installed QEMU offers
 //!   metadata/locks/<vm>.lock  <vm>.live  <vm>.console  <vm>.bootstrap
@@ -245,6 +246,11 @@ impl Layout {
         self.metadata().join("bootstrap").join(format!("{vm}.json"))
     }
 
+    /// Which folders of the host are there in a VM's guest.
+    pub fn mounts(&self, vm: &VmName) -> PathBuf {
+        self.metadata().join("mounts").join(format!("{vm}.json"))
+    }
+
     /// The directory of the workspace's SSH keys.
     pub fn keys(&self) -> PathBuf {
         self.metadata().join("keys")
@@ -356,6 +362,7 @@ mod tests {
             layout.broker_lock(),
             layout.broker_log(),
             layout.client_key(),
+            layout.mounts(&vm),
             layout.client_public_key(),
             layout.host_key(&vm),
             layout.known_hosts(&vm),

@@ -67,6 +67,7 @@ impl KvmBackend<'_> {
             layout.uefi_vars(vm),
             layout.journal(vm),
             layout.session(vm),
+            layout.mounts(vm),
             layout.timings(vm),
             layout.bootstrap_record(vm),
             layout.vm_record(vm),

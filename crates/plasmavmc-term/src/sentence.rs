@@ -145,6 +145,13 @@ fn channel(event: &EventKind) -> Option<String> {
         }
         E::GuestReturned => "its agent answers again".to_owned(),
         E::GuestReset => "was reset, its guest boots again".to_owned(),
+        E::MountReady { host, guest, read_only } => {
+            let access = if *read_only { "read-only" } else { "writable" };
+            format!("mounted {} at {guest}, {access}", host.display())
+        }
+        E::MountFailed { host, guest, reason } => {
+            format!("could not mount {} at {guest}: {reason}", host.display())
+        }
         E::GuestPanicked => "its guest's kernel crashed".to_owned(),
         E::BlockError { device, reason } => format!("disk {device} failed: {reason}"),
         _ => return None,
@@ -243,6 +250,8 @@ mod tests {
             E::GuestLost { age_ms: 6_500, reason: reason() },
             E::GuestReturned,
             E::GuestReset,
+            E::MountReady { host: "/o".into(), guest: "/srv/o".into(), read_only: true },
+            E::MountFailed { host: "/o".into(), guest: "/srv/o".into(), reason: reason() },
             E::GuestPanicked,
             E::BlockError { device: "root".into(), reason: reason() },
             E::CleanupProgress {
@@ -314,6 +323,8 @@ mod tests {
         GuestLost: lost its agent, heard 6.5 s ago: why
         GuestReturned: its agent answers again
         GuestReset: was reset, its guest boots again
+        MountReady: mounted /o at /srv/o, read-only
+        MountFailed: could not mount /o at /srv/o: why
         GuestPanicked: its guest's kernel crashed
         BlockError: disk root failed: why
         CleanupProgress: would remove /o (0 B)

@@ -260,6 +260,24 @@ pub enum EventKind {
     GuestReset,
     /// The guest's kernel crashed.
     GuestPanicked,
+    /// A folder of the host is there in the guest.
+    MountReady {
+        /// The folder of the host.
+        host: PathBuf,
+        /// Where the guest sees it.
+        guest: String,
+        /// Whether the guest may not write to it.
+        read_only: bool,
+    },
+    /// A folder of the host is not there in the guest.
+    MountFailed {
+        /// The folder of the host.
+        host: PathBuf,
+        /// Where the guest was to see it.
+        guest: String,
+        /// Why not.
+        reason: String,
+    },
     /// A disk of the VM failed to read or write.
     BlockError {
         /// The disk.

@@ -272,6 +272,8 @@ pub struct ShareSpec {
     pub id: DeviceId,
     /// The folder: absolute, with every link followed.
     pub path: PathBuf,
+    /// Where the guest is to see it: an absolute path. Backends only keep note of it: the face mounts it.
+    pub mount_point: String,
     /// Whether the guest may not write to it.
     pub read_only: bool,
 }

@@ -171,7 +171,7 @@ pub(super) struct ForwardTable {
     pub(super) address: Option<String>,
 }
 
-/// A folder of this host that a guest sees: a 9p file system, whose tag is made from its place there.
+/// A folder of this host that a guest sees: its agent mounts it once it answers, as a 9p file system.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "Mount", deny_unknown_fields)]
 pub(super) struct MountTable {
@@ -179,7 +179,7 @@ pub(super) struct MountTable {
     /// neither holds Castra's own files nor lies in them. A link is followed once, when the VM starts.
     #[schemars(length(min = 1, max = 4095), regex(pattern = PLAIN))]
     pub(super) host: String,
-    /// Where the guest sees it: an absolute path.
+    /// Where the guest sees it: an absolute path, made where it is missing.
     #[schemars(length(min = 2, max = 4095), regex(pattern = GUEST_PATH))]
     pub(super) guest: String,
     /// Whether the guest may not write to it.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plasmavmc_engine::Refusal;
-use plasmavmc_guest::client::{ClientError, PublishError};
+use plasmavmc_guest::client::{ClientError, FailureCode, PublishError};
 use plasmavmc_host::accelerator::NotUsable;
 use plasmavmc_host::base::BaseImageError;
 use plasmavmc_host::guest::BuildError;
@@ -236,6 +236,19 @@ pub enum Error {
         /// The VM.
         vm: VmName,
     },
+    /// A folder of the host could not be mounted.
+    #[error("`{}` could not be mounted at `{guest}` in VM `{vm}`, which runs on", host.display())]
+    NotMounted {
+        /// The VM.
+        vm: VmName,
+        /// The folder.
+        host: PathBuf,
+        /// Where it was to be.
+        guest: String,
+        /// Why not.
+        #[source]
+        source: Box<ClientError>,
+    },
     /// A VM was started without a host key that is known here.
     #[error("the host key of VM `{vm}` is not known: it was started without one")]
     NoHostKey {
@@ -361,6 +374,9 @@ impl Error {
             Self::BaseImage(error) => error,
             Self::Overlay(error) => error,
             Self::Seed { source, .. } => source,
+            Self::NotMounted { source, .. } if source.guest_code() != Some(FailureCode::Unsupported) => {
+                &**source
+            }
             Self::WorkspaceBusy { source, .. } => source,
             Self::Qemu(error) => error,
             Self::Accelerator { source, .. } => source,
@@ -399,6 +415,7 @@ impl Explain for Error {
             | Self::Exists { .. }
             | Self::NoHostKey { .. }
             | Self::NothingRuns
+            | Self::NotMounted { .. }
             | Self::NotRunning { .. } => ErrorKind::Conflict,
             Self::PathForSsh { .. } => ErrorKind::Config,
             Self::ImagesDiffer { .. } => ErrorKind::Image,

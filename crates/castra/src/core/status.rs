@@ -13,6 +13,7 @@ use super::backend;
 use super::broker::{Channels, GuestChannel, Process};
 use super::error::Error;
 use super::fan_out::spread;
+use super::mounts::{self, MountRow};
 use super::observed::ObservedVm;
 use super::operation::{in_progress, state_with};
 use super::output::{Diagnostic, OperationOutput};
@@ -81,6 +82,8 @@ pub struct VmRow {
     pub memory_bytes: Option<u64>,
     /// The ports of the host that lead into it.
     pub forwards: Vec<Forward>,
+    /// Folders of the host that its guest sees, or would; empty when stopped.
+    pub mounts: Vec<MountRow>,
     /// Why it is stopped; null when it lives or never ran.
     pub stop_reason: Option<StopReason>,
     /// How long its last runs took to come up; null unless asked for.
@@ -214,7 +217,11 @@ fn observed_row(target: &Target, channels: &Channels<'_>, vm: &ObservedVm) -> Op
     let process = if status.state.is_live() { Process::Live } else { Process::None };
     let channel = channels.of(&vm.name, process);
     let forwards = vm.spec.iter().flat_map(VmSpec::port_forwards);
-    Some(row(&vm.name, &status, vm.spec.as_ref(), forwards, channel))
+    let mut row = row(&vm.name, &status, vm.spec.as_ref(), forwards, channel);
+    if let Some(spec) = vm.spec.as_ref().filter(|_| status.state.is_live()) {
+        row.mounts = mounts::rows(&target.layout, &vm.name, &spec.shares);
+    }
+    Some(row)
 }
 
 fn row<'a>(
@@ -235,6 +242,7 @@ fn row<'a>(
         cpus: spec.map(|spec| spec.resources.cpus.get()),
         memory_bytes: spec.map(|spec| spec.resources.memory.as_bytes()),
         forwards: forwards.map(Forward::from).collect(),
+        mounts: Vec::new(),
         stop_reason: status.stop_reason.clone(),
         timings: None,
         broker: channel.broker,

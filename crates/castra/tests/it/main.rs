@@ -30,6 +30,7 @@ mod init;
 mod json;
 mod kept;
 mod logs;
+mod mounts;
 mod moved;
 mod overlays;
 mod persist;

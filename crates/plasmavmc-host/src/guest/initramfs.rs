@@ -35,6 +35,9 @@ const MODULES: [(&str, &[&str]); 4] = [
     ("etc/modules.spare", &["virtio_balloon", "nls_utf8", "nls_iso8859_1", "virtiofs"]),
 ];
 
+/// Modules that not every kernel has, for folders of the host.
+const MODULES_IF_THERE: [&str; 2] = ["9p", "9pnet_virtio"];
+
 /// Files of ours: where, with which permissions, what.
 const FILES: [(&str, u32, &str); 7] = [
     ("init", 0o755, include_str!("tiny/init.sh")),
@@ -124,6 +127,7 @@ fn add_modules(archive: &mut Archive, packages: &Unpacked) -> Result<(), BuildEr
         archive.file(list, 0o644, (loadable.join(" ") + "\n").into_bytes()).map_err(cpio)?;
         wanted.extend(loadable);
     }
+    wanted.extend(MODULES_IF_THERE.into_iter().filter(|name| kernel.files.contains_key(*name)));
     let mut contents = BTreeMap::new();
     let order = LoadOrder::resolve(&wanted, &mut |module| {
         let (path, bytes) = kernel.module(module, packages)?;

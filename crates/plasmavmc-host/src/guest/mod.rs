@@ -2,6 +2,8 @@
 //!
 //! - `tiny`: the kernel for virtual machines, busybox and the SSH server dropbear, in memory. Boots
 //!   within seconds even without hardware acceleration. Needs neither root nor loop devices.
+//! - `tiny-full`: the same with the kernel for every machine: it boots some seconds later, and knows more
+//!   devices and file systems, of which 9p is in the image.
 //! - `debian`: Debian with systemd, OpenSSH, cloud-init and the QEMU guest agent on ext4.
 //!
 //! Both have Castra's agent, which starts early and is started again when it ends. Both boot from a virtio disk, by BIOS and by UEFI, and read a cloud-init NoCloud seed on a vfat
@@ -51,18 +53,21 @@ use crate::{IoContext, publish};
 pub enum Recipe {
     /// Kernel, busybox and dropbear: some 15 MB.
     Tiny,
+    /// The same with Debian's kernel for every machine, which knows 9p: some 15 MB.
+    TinyFull,
     /// Debian with systemd, OpenSSH and cloud-init: some 250 MB.
     Debian,
 }
 
 impl Recipe {
     /// Every recipe, the smallest first.
-    pub const ALL: [Self; 2] = [Self::Tiny, Self::Debian];
+    pub const ALL: [Self; 3] = [Self::Tiny, Self::TinyFull, Self::Debian];
 
     /// The name it is asked for by.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Tiny => "tiny",
+            Self::TinyFull => "tiny-full",
             Self::Debian => "debian",
         }
     }
@@ -138,7 +143,7 @@ pub fn check(recipe: Recipe) -> Result<(), BuildError> {
 
 fn check_host(recipe: Recipe, lists: Lists) -> Result<(), BuildError> {
     match recipe {
-        Recipe::Tiny => preflight::check(recipe, &[QEMU_IMG], lists),
+        Recipe::Tiny | Recipe::TinyFull => preflight::check(recipe, &[QEMU_IMG], lists),
         Recipe::Debian => {
             let programs = [[QEMU_IMG].as_slice(), &debian::programs()].concat();
             preflight::check(recipe, &programs, lists)?;
@@ -171,7 +176,8 @@ pub fn build(
     let work = work.context("create a directory in", &parent)?;
     let out = out.file_name().map_or_else(|| parent.clone(), |name| parent.join(name));
     match recipe {
-        Recipe::Tiny => tiny::build(work.path(), agent, &out, progress),
+        Recipe::Tiny => tiny::build(packages::KERNEL, work.path(), agent, &out, progress),
+        Recipe::TinyFull => tiny::build(packages::FULL_KERNEL, work.path(), agent, &out, progress),
         Recipe::Debian => debian::build(work.path(), agent, &out, progress),
     }
 }

@@ -21,6 +21,9 @@ pub(super) const DPKG_DEB: Program = Program::new("dpkg-deb", "dpkg");
 /// The package that always depends on the newest kernel for virtual machines.
 pub(super) const KERNEL: &str = "linux-image-cloud-amd64";
 
+/// The package that always depends on the newest kernel for every machine.
+pub(super) const FULL_KERNEL: &str = "linux-image-amd64";
+
 /// Time for one question to apt: 0.5 s where its index is cached, some seconds where it is not.
 const QUESTION_BOUND: Duration = Duration::from_secs(60);
 /// Time for all downloads of a recipe, some 35 MB.
@@ -54,11 +57,11 @@ fn show(package: &str) -> Result<String, HostError> {
     Ok(exec::run(command, QUESTION_BOUND)?.text().into_owned())
 }
 
-/// The concrete kernel package, such as `linux-image-6.1.0-56-cloud-amd64`.
-pub(super) fn kernel() -> Result<String, BuildError> {
-    let description = show(KERNEL)?;
+/// The concrete package that `package` stands for, such as `linux-image-6.1.0-56-cloud-amd64`.
+pub(super) fn kernel(package: &str) -> Result<String, BuildError> {
+    let description = show(package)?;
     kernel_dependency(&description).ok_or_else(|| BuildError::Content {
-        package: KERNEL.to_owned(),
+        package: package.to_owned(),
         what: "kernel among the dependencies".to_owned(),
     })
 }

@@ -21,15 +21,16 @@ const PACKAGES: [&str; 5] = ["busybox-static", "syslinux", "syslinux-common", "m
 /// The disk's signature; any number but 0 does.
 const SIGNATURE: u32 = 0xca57_7a01;
 
-/// Builds the image in the directory `work` and publishes it as `out`.
+/// Builds the image with the kernel of a package in the directory `work` and publishes it as `out`.
 pub(super) fn build(
+    kernel: &str,
     work: &Path,
     agent: &[u8],
     out: &Path,
     progress: &mut dyn FnMut(BuildStep),
 ) -> Result<Built, BuildError> {
     progress(BuildStep::ResolvePackages);
-    let kernel = packages::kernel()?;
+    let kernel = packages::kernel(kernel)?;
     let mut names = packages::closure("dropbear-bin")?;
     names.push(kernel.clone());
     names.extend(PACKAGES.map(str::to_owned));

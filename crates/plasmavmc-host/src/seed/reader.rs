@@ -53,7 +53,7 @@ impl SeedReader {
     /// The reader in an image that goes by a name.
     pub fn of_image(name: &ImageName) -> Self {
         match catalogue::find(name.as_str()) {
-            Some(Known::Built(built)) if built.target == "tiny" => Self::TinyGuest,
+            Some(Known::Built(built)) if built.target.starts_with("tiny") => Self::TinyGuest,
             // Alpine's entries are the ones with cloud-init: their files say so.
             _ => Self::CloudInit,
         }

@@ -132,7 +132,7 @@ fn an_ordinary_vm_with_an_overlay_a_seed_and_forwards() {
 }
 
 fn share(id: &str, path: &str, read_only: bool) -> ShareSpec {
-    ShareSpec { id: id.parse().unwrap(), path: path.into(), read_only }
+    ShareSpec { id: id.parse().unwrap(), path: path.into(), mount_point: "/d".to_owned(), read_only }
 }
 
 #[test]

@@ -136,7 +136,12 @@ mod tests {
     }
 
     fn share(path: impl Into<std::path::PathBuf>) -> ShareSpec {
-        ShareSpec { id: "share".parse().unwrap(), path: path.into(), read_only: true }
+        ShareSpec {
+            id: "share".parse().unwrap(),
+            path: path.into(),
+            mount_point: "/d".to_owned(),
+            read_only: true,
+        }
     }
 
     #[test]

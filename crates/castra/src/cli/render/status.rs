@@ -204,6 +204,7 @@ mod tests {
             cpus: None,
             memory_bytes: None,
             forwards: Vec::new(),
+            mounts: Vec::new(),
             stop_reason: None,
             timings: None,
             broker: BrokerState::Offline,

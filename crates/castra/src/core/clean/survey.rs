@@ -247,7 +247,7 @@ impl Surveyor<'_> {
             let name = &vm.name;
             let mut files = layout.run_files(name).to_vec();
             files.extend([layout.operation(name), layout.seed(name), layout.journal(name)]);
-            files.extend([layout.session(name), layout.timings(name)]);
+            files.extend([layout.session(name), layout.timings(name), layout.mounts(name)]);
             // Without its record nobody could tell what a kept disk is, or what was done on it.
             let disks = vm.disks.iter().flatten().map(|disk| disk.path.clone());
             let mut disks = disks.chain([layout.overlay(name)]);

@@ -32,6 +32,11 @@ impl Error {
                     "without it: `castra exec {vm} -- <command>`, `castra shell {vm}`, `castra console {vm}`"
                 ),
             ],
+            Self::NotMounted { vm, .. } => vec![
+                "its kernel has to know 9p: that of the image `tiny-full` does, Debian's cloud kernel does not"
+                    .to_owned(),
+                format!("copy what it needs instead: `castra cp <folder> {vm}:<place>`"),
+            ],
             Self::NoHostKey { vm } => {
                 vec![format!("`castra down {vm}` and `castra up {vm}` give it one")]
             }

@@ -3,7 +3,9 @@
 //! A config says what is shared; what it does not name is not. A path is resolved once, when the VM is
 //! started, and what it led to is what the guest gets: a folder beside the config cannot lead elsewhere,
 //! and none holds Castra's own files. Inside the guest QEMU follows no link out of the folder.
-//! Tests: below, and `tests/it/mounts.rs`.
+//! Mounting there is in `guest`. Tests: below, and `tests/it/mounts.rs`.
+
+mod guest;
 
 use std::fs;
 use std::io;
@@ -12,6 +14,8 @@ use std::path::{Path, PathBuf};
 use plasmavmc_types::{DeviceId, ErrorKind, Explain, ShareSpec};
 use sha2::{Digest, Sha256};
 
+pub use self::guest::{MountRow, MountState};
+pub(crate) use self::guest::{mount_all, rows};
 use super::session::Session;
 use crate::config::mount::meets_own_files;
 use crate::config::{Mount, Project, VmConfig};
@@ -84,7 +88,12 @@ pub(crate) fn shares(
     let (mut shares, mut errors) = (Vec::new(), Vec::new());
     for mount in &vm.mounts {
         match resolve(mount, project.config_dir(), &project_dir, &own) {
-            Ok(path) => shares.push(ShareSpec { id: tag(&mount.guest), path, read_only: mount.read_only }),
+            Ok(path) => shares.push(ShareSpec {
+                id: tag(&mount.guest),
+                path,
+                mount_point: mount.guest.clone(),
+                read_only: mount.read_only,
+            }),
             Err(error) => errors.push(error),
         }
     }

@@ -97,7 +97,7 @@ impl fmt::Display for Blocker {
         match self {
             Self::Qemu(error) => with_causes(f, error),
             Self::Mount { vm, source } => {
-                write!(f, "in VM `{vm}` ")?;
+                write!(f, "VM `{vm}`: ")?;
                 with_causes(f, source)
             }
             Self::NoFirmware { vm } => {

@@ -16,7 +16,7 @@ use super::base::BaseImages;
 use super::hold::Hold;
 use super::served::Served;
 use super::wait::Wait;
-use super::{Change, StageTime, UpOptions, VmOutcome, bootstraps, records, seed, spec};
+use super::{Change, StageTime, UpOptions, VmOutcome, WaitFor, bootstraps, records, seed, spec};
 use crate::config::{Lifecycle, Project, VmConfig};
 use crate::core::backend::Launcher;
 use crate::core::bootstrap::{self, Bootstraps};
@@ -54,6 +54,7 @@ struct Launched {
     at: Instant,
     console_before: u64,
     notes: Vec<Diagnostic>,
+    shares: Vec<ShareSpec>,
 }
 
 impl VmUp<'_> {
@@ -88,6 +89,10 @@ impl VmUp<'_> {
         }
         self.sink.emit(Some(&vm.name), EventKind::VmReady { elapsed_ms: ready_ms });
         failpoint::hit("up.ready");
+        if self.options.wait != WaitFor::None {
+            let deadline = launched.at + self.options.timeout;
+            mounts::mount_all(self.layout, &vm.name, &launched.shares, deadline, self.sink)?;
+        }
         let (bootstrap, note) = bootstraps::run(&self.bootstraps, vm, &launched.handle, self.options)?;
         launched.notes.extend(note);
         let outcome = VmOutcome {
@@ -142,12 +147,14 @@ impl VmUp<'_> {
             at: Instant::now(),
             console_before: length(&serial_log),
             notes: Vec::new(),
+            shares: wanted.shares.clone(),
         };
         for step in &plan.steps {
             match step {
                 Step::LeaveRunning => {
                     launched.status = block_on(self.launcher.backend.start_vm(&handle))?;
                     launched.console_before = 0;
+                    launched.shares = known.as_ref().map(|spec| spec.shares.clone()).unwrap_or_default();
                     launched.notes.extend(drifted(known.as_ref(), &wanted, self.workspace));
                     let pid = launched.status.pid.unwrap_or_default();
                     self.sink.emit(Some(&vm.name), EventKind::VmAlreadyRunning { pid });

@@ -199,6 +199,12 @@ pub static BUILT: &[Built] = &[
         default_user: "root",
     },
     Built {
+        name: "tiny-full",
+        target: "tiny-full",
+        title: "the same with a kernel that knows 9p, for mounts; built on this host",
+        default_user: "root",
+    },
+    Built {
         name: "debian-built",
         target: "debian",
         title: "Debian with systemd, sshd and cloud-init, built on this host",
