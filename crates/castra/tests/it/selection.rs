@@ -23,11 +23,14 @@ fn a_project_that_never_ran_is_shown_as_stopped() {
     exit code 0
     --- stdout
     shop  shop-<hash>
-    VM      STATE    UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
-    devbox  stopped  -       -         -       -  2222->22
+    VM      STATE    BROKER   UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
+    devbox  stopped  offline  -       -         -       -  2222->22
 
     stopped = no process, starting = its guest is not up yet
     running = its guest is up, shutting_down = on its way down
+    offline = no broker runs, waiting = it has not heard of the guest lately
+    reachable = the guest answered within the freshness window (6 s unless castra.toml says otherwise)
+    (time) = since its last handshake or answered keepalive; guests are asked every 2 s
     ");
     assert!(!env.castra_home().exists(), "reading wrote something");
 }
