@@ -249,6 +249,18 @@ fn ctrl_c_on_a_terminal_is_the_programs() {
 }
 
 #[test]
+fn a_program_that_does_not_answer_is_left_from_a_terminal() {
+    let lab = AgentLab::new();
+    let script = "stty raw; echo ready; exec sleep 600";
+    let mut child = on_a_terminal(&lab.env, &format!("exec -- sh -c '{script}'"));
+    while line(&mut child) != "ready" {}
+    child.stdin.as_mut().unwrap().write_all(b"\x03\r~.").unwrap();
+    let answer = wait(child, BOUND).succeeded();
+    assert!(answer.stdout.contains("interrupted") && answer.stdout.contains("code=125"), "{answer}");
+    assert!(mode_is_as_before(&lab.env));
+}
+
+#[test]
 fn a_shell_on_a_terminal_is_one_of_a_login() {
     let lab = AgentLab::new();
     let mut child = on_a_terminal(&lab.env, "shell");

@@ -21,6 +21,7 @@ mod down;
 mod env;
 mod exec;
 mod faults;
+mod getting_in;
 mod guests;
 mod help;
 mod host_faults;

@@ -44,13 +44,16 @@ impl Ended {
 }
 
 /// Where a program's input comes from.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub enum Input<'a> {
     /// Nowhere: it reads nothing.
     #[default]
     Nothing,
     /// A pipe, file or terminal.
     Fd(BorrowedFd<'a>),
+    /// What a person types at a terminal, who may want to leave a program that does not answer: told
+    /// what was typed, the function tells after how many of these bytes they leave.
+    Keys(BorrowedFd<'a>, &'a mut dyn FnMut(&[u8]) -> Option<usize>),
     /// Bytes at hand.
     Bytes(&'a [u8]),
 }
@@ -195,7 +198,9 @@ impl<'io> Running<'_, 'io> {
     fn watched(&self) -> Vec<(End, BorrowedFd<'io>, PollFlags)> {
         let mut watched = Vec::with_capacity(4);
         match self.input {
-            Input::Fd(fd) if self.stream.may_send() > 0 => watched.push((End::Input, fd, PollFlags::IN)),
+            Input::Fd(fd) | Input::Keys(fd, _) if self.stream.may_send() > 0 => {
+                watched.push((End::Input, fd, PollFlags::IN));
+            }
             _ => {}
         }
         for (end, pending) in [(End::Out, &self.out), (End::Err, &self.err)] {
@@ -229,13 +234,22 @@ impl<'io> Running<'_, 'io> {
 
     /// Sends input that can be read now.
     fn offer_input(&mut self) -> Result<(), ClientError> {
-        let Input::Fd(fd) = self.input else { return Ok(()) };
+        let (Input::Fd(fd) | Input::Keys(fd, _)) = self.input else { return Ok(()) };
         let mut block = [0; MAX_PAYLOAD];
         let room = self.stream.may_send().min(block.len());
         match rustix::io::read(fd, &mut block[..room]) {
             // EIO is how a terminal says that it is gone.
             Ok(0) | Err(Errno::IO) => self.end_input(),
-            Ok(count) => self.stream.send_bytes(Kind::Data, &block[..count]),
+            Ok(count) => {
+                let leaves = match &mut self.input {
+                    Input::Keys(_, leaves) => leaves(&block[..count]),
+                    _ => None,
+                };
+                self.stream.send_bytes(Kind::Data, &block[..leaves.unwrap_or(count).min(count)]);
+                if leaves.is_some() {
+                    return Err(ClientError::Interrupted);
+                }
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Err(ClientError::Input(error.into())),
         }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How long a transfer takes before a person is shown how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -16,33 +16,36 @@ const OF_UNKNOWN_SIZE: &str = "{spinner} {msg}  {binary_bytes}  {binary_bytes_pe
 pub struct Transfer {
     all: Option<MultiProgress>,
     bar: Option<ProgressBar>,
+    shown: bool,
     begun: Instant,
 }
 
 impl Transfer {
     /// A transfer shown through `all`, or not at all.
     pub(crate) fn new(all: Option<MultiProgress>) -> Self {
-        Self { all, bar: None, begun: Instant::now() }
+        Self { all, bar: None, shown: false, begun: Instant::now() }
     }
 
     /// So many bytes of all are done; `what` is at work.
     pub fn at(&mut self, done: u64, total: Option<u64>, what: &str) {
         let Some(all) = &self.all else { return };
-        if self.bar.is_none() && self.begun.elapsed() < PATIENCE {
-            return;
+        // Unseen from the first byte on, so that its rate is that of the whole transfer.
+        let bar = self.bar.get_or_insert_with(|| hidden_bar(total));
+        if !self.shown && self.begun.elapsed() >= PATIENCE {
+            self.shown = true;
+            *bar = all.add(bar.clone());
         }
-        let bar = self.bar.get_or_insert_with(|| {
-            let template = if total.is_some() { TEMPLATE } else { OF_UNKNOWN_SIZE };
-            let style =
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style);
-            all.add(bar.with_elapsed(self.begun.elapsed()))
-        });
         if bar.message() != what {
             bar.set_message(crate::text::printable(what).replace(['\n', '\t'], " "));
         }
         bar.set_position(done);
     }
+}
+
+fn hidden_bar(total: Option<u64>) -> ProgressBar {
+    let template = if total.is_some() { TEMPLATE } else { OF_UNKNOWN_SIZE };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden()).with_style(style)
 }
 
 impl Drop for Transfer {
@@ -55,8 +58,6 @@ impl Drop for Transfer {
 
 #[cfg(test)]
 mod tests {
-    use indicatif::ProgressDrawTarget;
-
     use super::*;
 
     #[test]
@@ -71,10 +72,11 @@ mod tests {
         let all = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
         let mut transfer = Transfer::new(Some(all));
         transfer.at(1, Some(10), "a");
-        assert!(transfer.bar.is_none());
+        assert!(!transfer.shown);
         transfer.begun = Instant::now() - PATIENCE;
         transfer.at(7, Some(10), "b\nc");
         let bar = transfer.bar.as_ref().unwrap();
+        assert!(transfer.shown);
         assert_eq!((bar.position(), bar.length(), bar.message()), (7, Some(10), "b c".to_owned()));
     }
 }

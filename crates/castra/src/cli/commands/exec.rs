@@ -24,7 +24,8 @@ the command's own, 128 and the number where a signal ended it. Where the program
 
 Input is given to the program where it has a terminal, or comes from a pipe or a file; -i gives it from
 a terminal without one. Ctrl-C and other signals go to the program; the third time they leave it, and the
-guest ends it.";
+guest ends it. On a terminal they are keys like all others; Enter, ~ and . leave a program whose guest
+does not answer.";
 
 /// Run a program in a guest
 #[derive(Debug, Args)]

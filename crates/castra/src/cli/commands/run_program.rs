@@ -14,7 +14,7 @@ use super::exec::RunArgs;
 use crate::cli::error::CliError;
 use crate::cli::face::{Face, terminal_name};
 use crate::cli::render::{self, OutputLines};
-use crate::cli::terminal::{Forwarded, RawMode, TerminalError, die_of};
+use crate::cli::terminal::{Forwarded, LeavingKeys, RawMode, TerminalError, die_of};
 use crate::core::error::Error;
 use crate::core::exec::{ExecOptions, ExecOutcome, exec};
 use crate::core::guest::GuestSelection;
@@ -91,6 +91,8 @@ fn attempt(face: &Face, program: Program) -> Result<u8, CliError> {
     let wake = signals.wake()?;
     let raw = if has_terminal { RawMode::enter(&stdin)? } else { None };
     let mut take = || -> Vec<Nudge> { signals.take(size) };
+    let mut keys = LeavingKeys::default();
+    let mut leaves = |typed: &[u8]| keys.see(typed);
     let gets_input = has_terminal || !typed || program.wants_input;
     let mut lines = [OutputLines::new("stdout", &face.out), OutputLines::new("stderr", &face.out)];
     let [out_lines, err_lines] = &mut lines;
@@ -100,7 +102,11 @@ fn attempt(face: &Face, program: Program) -> Result<u8, CliError> {
         OutputFormat::Json => (Output::Write(out_lines), Output::Write(err_lines)),
     };
     let io = ExecIo {
-        stdin: if gets_input { Input::Fd(stdin.as_fd()) } else { Input::Nothing },
+        stdin: match (gets_input, has_terminal && typed) {
+            (true, true) => Input::Keys(stdin.as_fd(), &mut leaves),
+            (true, false) => Input::Fd(stdin.as_fd()),
+            (false, _) => Input::Nothing,
+        },
         stdout: out,
         stderr: err,
         nudges: Some(Nudges { wake: wake.as_fd(), take: &mut take }),

@@ -16,7 +16,7 @@ Examples:
   echo 'df -h /' | castra shell web
 
 Needs neither a network nor SSH in the guest. `exit` or Ctrl-D ends it; its exit code is the command's
-own, and 125 to 127 mean what they mean to `castra exec`.";
+own, and 125 to 127 mean what they mean to `castra exec`. Enter, ~ and . leave a guest that does not answer.";
 
 /// Open a login shell in a guest
 #[derive(Debug, Args)]

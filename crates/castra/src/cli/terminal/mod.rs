@@ -5,6 +5,7 @@
 //! is `core::console`). Tests: `tests/it/console.rs`, on a pseudo-terminal.
 
 mod forward;
+mod leave;
 mod raw;
 mod signals;
 
@@ -13,6 +14,7 @@ use std::io;
 use plasmavmc_types::{ErrorKind, Explain};
 
 pub(crate) use forward::Forwarded;
+pub(crate) use leave::LeavingKeys;
 pub(crate) use raw::RawMode;
 pub(crate) use signals::{Caught, Signals, die_of};
 

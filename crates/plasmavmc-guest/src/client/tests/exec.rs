@@ -150,6 +150,23 @@ fn nudges_reach_a_program_whose_output_nobody_takes() {
 }
 
 #[test]
+fn keys_reach_the_program_up_to_those_that_leave_it() {
+    let world = World::new(|listener| {
+        let mut peer = Peer::serve(&listener);
+        let (stream, _) = peer.request();
+        assert_eq!(peer.next(), Frame::stream(Kind::Data, stream, *b"ls"));
+        assert_eq!(peer.next().kind, Kind::Cancel);
+    });
+    let (keyboard, mut typist) = pipe().unwrap();
+    typist.write_all(b"ls~.").unwrap();
+    let mut leaves = |typed: &[u8]| typed.iter().position(|key| *key == b'~');
+    let io = ExecIo { stdin: Input::Keys(keyboard.as_fd(), &mut leaves), ..ExecIo::default() };
+    let error = world.attach().exec(&Exec::of(["sh"]), io).unwrap_err();
+    assert!(matches!(error, ClientError::Interrupted), "{error}");
+    world.end();
+}
+
+#[test]
 fn a_broker_that_dies_under_a_program_is_told() {
     let world = World::new(|listener| {
         let mut peer = Peer::serve(&listener);

@@ -1,0 +1,97 @@
+//! `castra exec`, `cp` and `bus` on real Linux guests with Castra's agent: what the played guest of
+//! `agent_lab` cannot show.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use castra_testkit::tiny_image;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::broker::{broker, row};
+use crate::env::{Answer, TestEnv, assert_answer, wait};
+use crate::guests::BOUND;
+use crate::sectors::one_vm;
+
+/// A project whose VM boots the tiny guest with a memory that holds what is copied there.
+fn linux() -> TestEnv {
+    let env = TestEnv::new();
+    let image = tiny_image();
+    let text = one_vm("").replace("./guest.img", image.to_str().unwrap()).replace("64 MiB", "512 MiB");
+    env.write("castra.toml", text);
+    env.castra(["up", "--wait", "none"]).succeeded();
+    // Whoever comes early waits for the guest.
+    in_guest(&env, "true").succeeded();
+    env
+}
+
+fn in_guest(env: &TestEnv, script: &str) -> Answer {
+    env.castra(["exec", "--wait", "120", "web", "--", "sh", "-c", script])
+}
+
+#[test]
+fn programs_and_files_need_no_network() {
+    let env = linux();
+    assert_eq!(in_guest(&env, "exit 7").code, Some(7));
+    assert_eq!(in_guest(&env, "kill -15 $$").code, Some(143));
+    assert_eq!(env.castra(["exec", "web", "no-such-program"]).code, Some(127));
+    in_guest(&env, "ip link set eth0 down").succeeded();
+    assert_eq!(in_guest(&env, "cat /sys/class/net/eth0/operstate").stdout, "down\n");
+
+    let bytes: Vec<u8> =
+        (0..64 << 20_u32).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    env.write("big", &bytes);
+    let sparse = fs::File::create(env.project().join("sparse")).unwrap();
+    sparse.set_len(4 << 30).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"end", (4 << 30) - 3).unwrap();
+    env.run(&["cp", "big", "sparse", "web:/root/"]).succeeded();
+    assert_eq!(in_guest(&env, "stat -c %s /root/sparse").stdout, format!("{}\n", 4_u64 << 30));
+    env.run(&["cp", "web:/root/big", "web:/root/sparse", "back/"]).succeeded();
+    assert!(fs::read(env.project().join("back/big")).unwrap() == bytes);
+    let meta = env.project().join("back/sparse").metadata().unwrap();
+    let disk = std::os::unix::fs::MetadataExt::blocks(&meta) * 512;
+    assert!(meta.len() == 4 << 30 && disk < 1 << 20, "{disk} bytes on the disk");
+
+    let input = env.castra_with(["exec", "web", "--", "md5sum"], b"word");
+    assert_eq!(input.succeeded().stdout, "c47d187067c6cf953245f128b5fde62a  -\n");
+    in_guest(&env, "castra-agent publish --topic build done").succeeded();
+    let heard = env.castra(["bus", "tail", "--json"]).succeeded();
+    assert_eq!(heard.lines()[0]["bus"]["text"], "done");
+    env.castra(["down", "--now"]).succeeded();
+}
+
+#[test]
+fn a_broker_that_dies_costs_what_ran_and_the_next_command_brings_another() {
+    let env = linux();
+    let layout = env.layout();
+    let ran = env.spawn(&["exec", "web", "--", "sh", "-c", "echo $$ > /tmp/ran; sleep 600"]);
+    crate::env::eventually("the program", || in_guest(&env, "test -s /tmp/ran").code == Some(0));
+    broker(&layout).signal(Signal::KILL).unwrap();
+    assert_answer!(env, wait(ran, BOUND).failed(125), @r"
+    exit code 125
+    --- stderr
+    error: the broker ended the connection
+
+    hint: run the command again: it starts another broker where VMs run
+    ");
+    assert_eq!(in_guest(&env, "echo again").succeeded().stdout, "again\n");
+    // A new session begins from nothing: what ran for the old one was ended.
+    crate::env::eventually("the end of what ran", || {
+        in_guest(&env, "kill -0 $(cat /tmp/ran) 2>/dev/null").code == Some(1)
+    });
+    assert_eq!(row(&env, "web")["reachable"], Value::Bool(true));
+    env.castra(["down", "--now"]).succeeded();
+}
+
+#[test]
+fn a_guest_that_restarts_under_a_program_is_told() {
+    let env = linux();
+    let begun = Instant::now();
+    let ran =
+        env.spawn(&["exec", "web", "--", "sh", "-c", "sleep 1; echo b > /proc/sysrq-trigger; sleep 600"]);
+    let answer = wait(ran, BOUND).failed(125);
+    assert!(answer.stderr.contains("the guest of VM `web` went away"), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "told after {:?}", begun.elapsed());
+    assert_eq!(in_guest(&env, "echo back").succeeded().stdout, "back\n");
+    env.castra(["down", "--now"]).succeeded();
+}
