@@ -9,6 +9,7 @@ mod broker;
 mod down;
 mod download;
 mod error;
+mod getting_in;
 mod guest;
 mod lab;
 mod launch;
@@ -68,6 +69,10 @@ enum Row {
     Launch,
     /// The broker with 20 guests: their handshakes, its cost at rest
     Broker,
+    /// `castra exec` against `ssh` over a warm connection
+    Exec,
+    /// `castra cp` against the same bytes through `ssh`
+    Cp,
     /// `castra image pull` against `curl` and `sha512sum`
     Download,
 }
@@ -81,6 +86,8 @@ impl Row {
             Self::StatusMany => 50,
             Self::Launch => 20,
             Self::Broker => 3,
+            Self::Exec => 20,
+            Self::Cp => 3,
             Self::Download => 7,
         }
     }
@@ -120,7 +127,10 @@ fn measure(lab: &Lab<'_>, args: &BenchArgs, lines: &mut Vec<Line>) -> Vec<Findin
     };
     let asked = |row: Row| args.rows.is_empty() || args.rows.contains(&row);
     let runs = |row: Row| args.runs.map_or(row.runs(), usize::from);
-    if [Row::Up, Row::Down, Row::Status, Row::StatusMany, Row::Launch, Row::Broker].into_iter().any(asked) {
+    if [Row::Up, Row::Down, Row::Status, Row::StatusMany, Row::Launch, Row::Broker, Row::Exec, Row::Cp]
+        .into_iter()
+        .any(asked)
+    {
         match Guest::prepare(lab) {
             Err(error) => keep("guest", Err(error)),
             Ok(guest) => {
@@ -136,6 +146,10 @@ fn measure(lab: &Lab<'_>, args: &BenchArgs, lines: &mut Vec<Line>) -> Vec<Findin
                 }
                 if asked(Row::Broker) {
                     keep("broker", broker::measure(lab, &guest, runs(Row::Broker)));
+                }
+                if asked(Row::Exec) || asked(Row::Cp) {
+                    let times = |row| if asked(row) { runs(row) } else { 0 };
+                    keep("exec and cp", getting_in::measure(lab, times(Row::Exec), times(Row::Cp)));
                 }
                 if asked(Row::StatusMany) {
                     keep("status-many", status::many(lab, &guest, runs(Row::StatusMany)));
