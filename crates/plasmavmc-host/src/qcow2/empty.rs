@@ -73,7 +73,7 @@ pub enum EmptyOverlayError {
 impl EmptyOverlay {
     /// Describes an overlay of `virtual_size`, rounded up to whole sectors of 512 bytes, over
     /// `backing_name` of `backing_format`, with the note `made_on` in its header: at most
-    /// [`MAX_NOTE`] bytes, or nothing.
+    /// as many bytes as fit beside the header, or nothing.
     ///
     /// # Errors
     /// [`EmptyOverlayError`].
