@@ -165,6 +165,9 @@ fn file_of(words: &[String], node: &str) -> Option<PathBuf> {
     Some(files.next()?["filename"].as_str()?.into())
 }
 
+/// The sockets of the guest channel, by QEMU's names for them.
+const CHANNELS: [&str; 2] = ["agent", "qga"];
+
 /// A command line with files of `places` in the place of Castra's.
 fn rewritten(words: &[String], places: &Places<'_>) -> Vec<String> {
     let file = |name: &str| places.dir.join(name).display().to_string();
@@ -177,6 +180,9 @@ fn rewritten(words: &[String], places: &Places<'_>) -> Vec<String> {
         } else if word.starts_with("socket,id=serial,") {
             let (socket, log) = (file("serial"), file("serial.log"));
             format!("socket,id=serial,path={socket},server=on,wait=off,logfile={log},logappend=on")
+        } else if let Some(id) = CHANNELS.into_iter().find(|id| word.starts_with(&format!("socket,id={id},")))
+        {
+            format!("socket,id={id},path={},server=on,wait=off", file(id))
         } else if word.starts_with("file,id=journal,") {
             format!("file,id=journal,path={},append=on", file("journal"))
         } else if let Ok(value) = serde_json::from_str::<Value>(word) {
@@ -216,6 +222,8 @@ mod tests {
             "file,id=journal,path=metadata/j,append=on,input-path=/proc/self/fd/5",
             "-chardev",
             "socket,id=serial,fd=4,server=on,wait=off,logfile=logs/web-serial.log,logappend=on",
+            "-chardev",
+            "socket,id=agent,fd=8,server=on,wait=off",
             "-blockdev",
             r#"{"driver":"file","node-name":"root-base-file","filename":"/w/base"}"#,
             "-blockdev",
@@ -238,6 +246,8 @@ mod tests {
             "file,id=journal,path=/b/journal,append=on",
             "-chardev",
             "socket,id=serial,path=/b/serial,server=on,wait=off,logfile=/b/serial.log,logappend=on",
+            "-chardev",
+            "socket,id=agent,path=/b/agent,server=on,wait=off",
             "-blockdev",
             r#"{"driver":"file","filename":"/w/base","node-name":"root-base-file"}"#,
             "-blockdev",
