@@ -45,6 +45,7 @@ mod sectors;
 mod seed;
 mod selection;
 mod server;
+mod shop;
 mod ssh;
 mod status;
 mod talk;
