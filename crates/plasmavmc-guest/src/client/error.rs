@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use castra_agent_proto::limits::MAX_PAYLOAD;
 use castra_agent_proto::message::RefusedCode;
 use castra_agent_proto::request::{Failure, FailureCode};
 use plasmavmc_host::HostError;
@@ -67,6 +68,12 @@ pub enum ClientError {
     Refused {
         /// The broker's words.
         reason: String,
+    },
+    /// One frame does not hold the request. The guest heard nothing of it.
+    #[error("the request has {bytes} bytes, and a guest takes {MAX_PAYLOAD}")]
+    TooLong {
+        /// How many it has, as it is sent.
+        bytes: usize,
     },
     /// The guest could not do it.
     #[error("in VM `{vm}`: {reason}")]
@@ -181,6 +188,7 @@ impl Explain for ClientError {
             | Self::Unsupported { .. }
             | Self::Guest { code: FailureCode::Busy, .. } => ErrorKind::Conflict,
             Self::Refused { .. }
+            | Self::TooLong { .. }
             | Self::Guest {
                 code: FailureCode::NotFound | FailureCode::Invalid | FailureCode::WrongKind,
                 ..
@@ -224,6 +232,9 @@ impl Explain for ClientError {
                 vec![format!(
                     "its agent may be of another version: `castra status --json` shows what `{vm}` can"
                 )]
+            }
+            Self::TooLong { .. } => {
+                vec!["put what is long into a file and `castra cp` it, or give it on standard input".to_owned()]
             }
             Self::Guest { vm, code: FailureCode::NoSpace, .. } => {
                 vec![format!("see what fills it: `castra exec {vm} -- df -h`")]

@@ -142,7 +142,7 @@ impl Channel {
     /// nobody waits for.
     pub fn exec(&mut self, exec: &Exec, io: ExecIo<'_>) -> Result<Ended, ClientError> {
         let exec = Exec { stdin: !matches!(io.stdin, Input::Nothing), ..exec.clone() };
-        let stream = self.open(&Request::Exec(exec));
+        let stream = self.open(&Request::Exec(exec))?;
         let [out, err] = [io.stdout, io.stderr].map(|to| Pending { to, bytes: Vec::new(), at: 0 });
         let mut running = Running { stream, input: io.stdin, out, err, nudges: io.nudges };
         let ended = running.run()?;

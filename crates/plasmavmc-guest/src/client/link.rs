@@ -56,7 +56,11 @@ impl Link {
             Connected::Busy => return Err(ClientError::BrokerBusy),
         };
         let mut link = Self::over(stream)?;
-        link.send(&session_frame(Kind::Attach, what));
+        let attach = session_frame(Kind::Attach, what);
+        if attach.payload.len() > MAX_PAYLOAD {
+            return Err(ClientError::TooLong { bytes: attach.payload.len() });
+        }
+        link.send(&attach);
         match link.next_frame(Some(ANSWER)) {
             Ok(Some(frame)) => match body::<Attached>(&frame).filter(|_| frame.kind == Kind::Attached) {
                 Some(Attached::Ok) => Ok(link),

@@ -105,7 +105,7 @@ impl Channel {
     /// # Errors
     /// [`ClientError`]; what the guest could not do is [`ClientError::Guest`].
     pub fn call(&mut self, request: &Request) -> Result<Outcome, ClientError> {
-        self.open(request).outcome()
+        self.open(request)?.outcome()
     }
 
     /// What is at `path` in the guest; a link at its end is followed.
@@ -136,7 +136,7 @@ impl Channel {
     }
 
     /// Begins a stream.
-    fn open(&mut self, request: &Request) -> Stream<'_> {
+    fn open(&mut self, request: &Request) -> Result<Stream<'_>, ClientError> {
         // Ids wrap after four thousand million requests, of which none is then open.
         self.last_stream = self.last_stream.wrapping_add(1).max(1);
         Stream::open(&mut self.link, &self.vm, self.last_stream, request)

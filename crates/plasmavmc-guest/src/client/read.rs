@@ -48,7 +48,7 @@ impl Channel {
         sink: Sink<'_>,
         progress: Progress<'_>,
     ) -> Result<Entry, ClientError> {
-        let mut stream = self.open(&Request::Read { path: path.to_owned() });
+        let mut stream = self.open(&Request::Read { path: path.to_owned() })?;
         let (mut entry, mut sink) = (None, Placed { sink, at: 0 });
         loop {
             match stream.next()? {
@@ -76,7 +76,7 @@ impl Channel {
     /// # Errors
     /// [`ClientError`]; [`ClientError::Protocol`] where the guest names something that is no name.
     pub fn list(&mut self, path: &str) -> Result<Vec<Entry>, ClientError> {
-        let mut stream = self.open(&Request::List { path: path.to_owned() });
+        let mut stream = self.open(&Request::List { path: path.to_owned() })?;
         let mut listing = Listing::default();
         loop {
             match stream.next()? {

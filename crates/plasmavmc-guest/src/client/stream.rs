@@ -4,6 +4,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use castra_agent_proto::limits::MAX_PAYLOAD;
 use castra_agent_proto::message::{body, stream_frame};
 use castra_agent_proto::request::{Failure, FailureCode, Outcome, Request};
 use castra_agent_proto::window::{ReceiveWindow, SendWindow, credit, parse_credit};
@@ -41,9 +42,20 @@ pub(crate) enum Incoming {
 }
 
 impl<'c> Stream<'c> {
-    pub(crate) fn open(link: &'c mut Link, vm: &'c VmName, id: u32, request: &Request) -> Self {
-        link.send(&stream_frame(Kind::Open, id, request));
-        Self { link, vm, id, window: SendWindow::default(), used: ReceiveWindow::default(), is_open: true }
+    /// Sends `request`, where one frame holds it.
+    pub(crate) fn open(
+        link: &'c mut Link,
+        vm: &'c VmName,
+        id: u32,
+        request: &Request,
+    ) -> Result<Self, ClientError> {
+        let open = stream_frame(Kind::Open, id, request);
+        if open.payload.len() > MAX_PAYLOAD {
+            return Err(ClientError::TooLong { bytes: open.payload.len() });
+        }
+        link.send(&open);
+        let (window, used) = (SendWindow::default(), ReceiveWindow::default());
+        Ok(Self { link, vm, id, window, used, is_open: true })
     }
 
     /// What came and was not taken yet; credit is noted on the way.

@@ -43,7 +43,7 @@ impl Channel {
         progress: Progress<'_>,
     ) -> Result<u64, ClientError> {
         let mut pieces = Pieces::of(source)?;
-        let mut stream = self.open(&Request::Write(file.clone()));
+        let mut stream = self.open(&Request::Write(file.clone()))?;
         let mut block = vec![0; MAX_PAYLOAD];
         let (mut sent, mut ended) = (0, false);
         loop {

@@ -1,4 +1,4 @@
-//! From the host into a guest. Tests: `tests/it/cp.rs`.
+//! From the host into a guest. Tests: below, `tests/it/cp.rs`.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -11,8 +11,9 @@ use super::place::{Here, below, last_name, or_home};
 use super::tree::{Node, Walk, What, is_missing};
 use super::{Copier, CopyError, at, checked_end, report, says_directory};
 
-/// Paths given to one `chown` in the guest: a command line holds at least 128 KiB, a path at most 4.
-const CHOWN_AT_ONCE: usize = 30;
+/// Bytes of the paths given to one `chown` in the guest. A request holds 64 KiB as JSON, in which a
+/// letter that is escaped takes six, and a path at most 4 KiB.
+const CHOWN_BYTES: usize = 8 * 1024;
 
 /// Permissions of what comes from a stream, and of directories nobody gave any.
 const FILE_MODE: u32 = 0o644;
@@ -153,7 +154,7 @@ impl Copier<'_> {
     /// Gives directories and links an owner: files had theirs before they had their names.
     fn give_to(&mut self, owner: Option<&str>, made: &[String]) -> Result<(), CopyError> {
         let Some(owner) = owner else { return Ok(()) };
-        for some in made.chunks(CHOWN_AT_ONCE) {
+        for some in batches(made, CHOWN_BYTES) {
             let words = ["chown", "-h", "--", owner].into_iter().chain(some.iter().map(String::as_str));
             let mut said = Vec::new();
             let io = ExecIo { stderr: Output::Write(&mut said), ..ExecIo::default() };
@@ -164,5 +165,47 @@ impl Copier<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// `paths` in order, in parts of at most `bytes`, or of one path that is longer.
+fn batches(mut paths: &[String], bytes: usize) -> impl Iterator<Item = &[String]> {
+    std::iter::from_fn(move || {
+        let mut total = 0_usize;
+        let fits = |path: &&String| {
+            total += path.len();
+            total <= bytes
+        };
+        let count = paths.iter().take_while(fits).count().max(1).min(paths.len());
+        let (batch, rest) = paths.split_at(count);
+        paths = rest;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use castra_agent_proto::limits::MAX_PAYLOAD;
+    use castra_agent_proto::request::Request;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_path_gets_its_owner_in_a_request_that_a_frame_holds(
+            lengths in prop::collection::vec(1..4096_usize, 0..60),
+        ) {
+            // The letter that takes most room.
+            let paths: Vec<String> = lengths.iter().map(|length| "\u{1}".repeat(*length)).collect();
+            let mut given = Vec::new();
+            for batch in batches(&paths, CHOWN_BYTES) {
+                let words = ["chown", "-h", "--", "someone"].into_iter().map(str::to_owned);
+                let request = Request::Exec(Exec::of(words.chain(batch.iter().cloned())));
+                prop_assert!(serde_json::to_vec(&request).unwrap().len() <= MAX_PAYLOAD);
+                given.extend_from_slice(batch);
+            }
+            prop_assert_eq!(given, paths);
+        }
     }
 }

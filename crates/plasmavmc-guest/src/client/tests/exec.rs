@@ -167,6 +167,23 @@ fn keys_reach_the_program_up_to_those_that_leave_it() {
 }
 
 #[test]
+fn a_request_that_no_frame_holds_is_refused_and_the_next_is_served() {
+    let world = World::new(|listener| {
+        let mut peer = Peer::serve(&listener);
+        let (stream, request) = peer.request();
+        assert!(matches!(request, Request::Exec(exec) if exec.argv == ["true"]));
+        peer.done(stream, &Outcome::Exited { code: 0 });
+    });
+    let mut channel = world.attach();
+    let long = Exec::of(["echo".to_owned(), "x".repeat(MAX_PAYLOAD)]);
+    let error = channel.exec(&long, ExecIo::default()).unwrap_err();
+    assert!(matches!(error, ClientError::TooLong { bytes } if bytes > MAX_PAYLOAD), "{error}");
+    assert_eq!(error.kind(), plasmavmc_types::ErrorKind::Usage);
+    assert_eq!(channel.exec(&Exec::of(["true"]), ExecIo::default()).unwrap(), Ended::Exited(0));
+    world.end();
+}
+
+#[test]
 fn a_broker_that_dies_under_a_program_is_told() {
     let world = World::new(|listener| {
         let mut peer = Peer::serve(&listener);
