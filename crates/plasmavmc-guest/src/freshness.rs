@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  broker's lock free ───────────────────────────────► offline
-//!  held, and this run's guest accepted and not lost,
-//!        and its last answer at most a window old ───► reachable
+//!  held, and this run's guest accepted by its holder,
+//!        not lost, and its last answer at most a
+//!        window old ───────────────────────────────────► reachable
 //!  held otherwise ───────────────────────────────────► waiting
 //! ```
 //!
@@ -12,7 +13,7 @@
 
 use castra_agent_proto::limits::KEEPALIVE_MS;
 use castra_agent_proto::message::Outcome;
-use plasmavmc_host::process::BootId;
+use plasmavmc_host::process::{BootId, ProcessIdentity};
 use plasmavmc_types::RunToken;
 
 use crate::record::SessionRecord;
@@ -35,6 +36,8 @@ pub enum BrokerLock {
 pub struct Evidence<'a> {
     /// The broker's lock.
     pub broker: BrokerLock,
+    /// Who holds it; what another broker wrote down is of a session that ended with it.
+    pub holder: Option<ProcessIdentity>,
     /// The run the VM is in; none where it is stopped.
     pub run: Option<RunToken>,
     /// The boot the host runs under.
@@ -71,7 +74,8 @@ pub struct Freshness {
 /// Decides whether a guest counts as reachable.
 pub fn judge(evidence: Evidence<'_>) -> Freshness {
     let age_ms = evidence.record.and_then(|record| age(record, &evidence));
-    let is_on = evidence.record.is_some_and(|record| !record.lost);
+    let is_on =
+        evidence.record.is_some_and(|record| !record.lost && Some(record.broker) == evidence.holder);
     let reach = match (evidence.broker, age_ms) {
         (BrokerLock::Free, _) => Reach::Offline,
         (BrokerLock::Held, Some(age)) if is_on && age <= evidence.window_ms => Reach::Reachable,
@@ -109,6 +113,7 @@ mod tests {
         let run = Some(good.run);
         let bad = SessionRecord { outcome: declined(), ..good.clone() };
         let gone = SessionRecord { lost: true, ..good.clone() };
+        let before = SessionRecord { broker: ProcessIdentity { pid: 6, ..good.broker }, ..good.clone() };
         let cases = [
             ("fresh", Held, run, BOOT, Some(&good), 10_300, Reach::Reachable, Some(300)),
             ("at the window's edge", Held, run, BOOT, Some(&good), 16_000, Reach::Reachable, Some(6_000)),
@@ -117,6 +122,7 @@ mod tests {
             ("no record", Held, run, BOOT, None, 10_300, Reach::Waiting, None),
             ("declined", Held, run, BOOT, Some(&bad), 10_300, Reach::Waiting, None),
             ("lost", Held, run, BOOT, Some(&gone), 10_300, Reach::Waiting, Some(300)),
+            ("of a broker that died", Held, run, BOOT, Some(&before), 10_300, Reach::Waiting, Some(300)),
             ("stopped", Held, None, BOOT, Some(&good), 10_300, Reach::Waiting, None),
             (
                 "another run",
@@ -132,7 +138,8 @@ mod tests {
             ("from the future", Held, run, BOOT, Some(&good), 9_999, Reach::Waiting, None),
         ];
         for (what, broker, run, boot_id, record, now_ms, reach, age_ms) in cases {
-            let evidence = Evidence { broker, run, boot_id, record, now_ms, window_ms: 6_000 };
+            let holder = Some(good.broker);
+            let evidence = Evidence { broker, holder, run, boot_id, record, now_ms, window_ms: 6_000 };
             assert_eq!(judge(evidence), Freshness { reach, age_ms }, "{what}");
         }
     }
@@ -140,13 +147,14 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_but_a_fresh_answer_of_this_run_is_reachable(
-            held: bool, same_run: bool, same_boot: bool, accepted: bool, lost: bool,
+            held: bool, same_broker: bool, same_run: bool, same_boot: bool, accepted: bool, lost: bool,
             seen in 0..20_000_u64, now_ms in 0..20_000_u64, window_ms in 0..10_000_u64,
         ) {
             let outcome = if accepted { Outcome::Ok } else { declined() };
             let record = SessionRecord { host_boot_id: BOOT, last_seen_ms: seen, outcome, lost, ..record() };
             let evidence = Evidence {
                 broker: if held { BrokerLock::Held } else { BrokerLock::Free },
+                holder: same_broker.then_some(record.broker),
                 run: Some(if same_run { record.run } else { RunToken::generate() }),
                 boot_id: if same_boot { BOOT } else { OTHER_BOOT },
                 record: Some(&record),
@@ -154,7 +162,7 @@ mod tests {
                 window_ms,
             };
             let fresh = now_ms >= seen && now_ms - seen <= window_ms;
-            let expected = held && same_run && same_boot && accepted && !lost && fresh;
+            let expected = held && same_broker && same_run && same_boot && accepted && !lost && fresh;
             prop_assert_eq!(judge(evidence).reach == Reach::Reachable, expected);
             prop_assert_eq!(judge(evidence).reach == Reach::Offline, !held);
         }

@@ -56,6 +56,17 @@ pub fn identity(layout: &Layout) -> Option<ProcessIdentity> {
     serde_json::from_slice(&fs::read(layout.broker_lock()).ok()?).ok()
 }
 
+/// Who holds the broker's lock now; none where nobody does, or where whoever took it this moment has not
+/// said so yet.
+pub fn holder(layout: &Layout) -> Option<ProcessIdentity> {
+    if lock_state(layout) == BrokerLock::Free {
+        return None;
+    }
+    // The name of one that was killed stands there until the next one has written its own.
+    let named = identity(layout)?;
+    Process::open(named).ok().flatten().map(|process| process.identity())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,9 +80,14 @@ mod tests {
         assert_eq!(lock_state(&layout), BrokerLock::Held);
         assert!(Presence::claim(&layout).unwrap().is_none());
         let me = Process::of_this_process().unwrap().identity();
-        assert_eq!(identity(&layout), Some(me));
+        assert_eq!((identity(&layout), holder(&layout)), (Some(me), Some(me)));
+        // As a broker that was killed leaves it to one that has the lock and not written its name.
+        let dead = ProcessIdentity { start_time: me.start_time + 1, ..me };
+        fs::write(layout.broker_lock(), serde_json::to_vec(&dead).unwrap()).unwrap();
+        assert_eq!((identity(&layout), holder(&layout)), (Some(dead), None));
+        fs::write(layout.broker_lock(), serde_json::to_vec(&me).unwrap()).unwrap();
         drop(presence);
-        assert_eq!(lock_state(&layout), BrokerLock::Free);
+        assert_eq!((lock_state(&layout), holder(&layout)), (BrokerLock::Free, None));
         assert!(Presence::claim(&layout).unwrap().is_some());
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use castra_testkit::tiny_image;
+use plasmavmc_guest::record::SessionRecord;
 use plasmavmc_host::Layout;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -47,6 +48,10 @@ fn age(row: &Value) -> u64 {
     row["last_handshake_age_ms"].as_u64().unwrap()
 }
 
+fn record(layout: &Layout) -> SessionRecord {
+    SessionRecord::read(layout, &"web".parse().unwrap()).unwrap()
+}
+
 /// Starts the broker again, as the next command that writes does.
 fn serve(env: &TestEnv) {
     env.castra(["up", "--wait", "none"]).succeeded();
@@ -83,9 +88,14 @@ fn whatever_ends_its_broker_a_guest_is_never_reachable_meanwhile_and_soon_after(
         let row = row(&env, "web");
         assert_eq!((&row["broker"], &row["reachable"]), (&"offline".into(), &false.into()));
         assert!(age(&row) > 0, "the age is told without a broker too");
+        let (earlier, alone) = (record(&layout), Instant::now());
         serve(&env);
         let (row, took) = until(&env, Duration::from_secs(5), is_reachable);
-        assert!(age(&row) < 2_500, "{row} after {took:?}");
+        let alone = alone.elapsed().as_millis();
+        assert!(u128::from(age(&row)) < alone.min(2_500), "the word of a dead broker: {row} after {took:?}");
+        let record = record(&layout);
+        assert_eq!(record.broker, broker(&layout).identity());
+        assert_eq!(record.handshakes, earlier.handshakes + 1);
         assert_eq!(row["pid"], before["pid"], "the VM was touched");
     }
     // One that hangs still holds its lock: only ages tell.

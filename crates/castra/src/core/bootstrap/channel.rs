@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use plasmavmc_guest::client::{self, Channel, ClientError, Exec, ExecIo, FailureCode, Sink, Source, Write};
 use plasmavmc_guest::clock::boot_ms;
 use plasmavmc_guest::freshness::{Evidence, Reach, judge};
-use plasmavmc_guest::presence::lock_state;
+use plasmavmc_guest::presence::{holder, lock_state};
 use plasmavmc_guest::record::SessionRecord;
 use plasmavmc_host::Layout;
 use plasmavmc_host::process::{BootId, PidFile};
@@ -48,6 +48,7 @@ impl ChannelDoor<'_> {
         let Ok(boot_id) = BootId::current() else { return false };
         let evidence = Evidence {
             broker: lock_state(self.layout),
+            holder: holder(self.layout),
             run: PidFile::read(&self.layout.pid_file(&self.vm.name)).map(|pidfile| pidfile.token),
             boot_id,
             record: record.as_ref(),

@@ -10,9 +10,9 @@ use std::time::Duration;
 use castra_agent_proto::message::Outcome;
 use plasmavmc_guest::clock::boot_ms;
 use plasmavmc_guest::freshness::{BrokerLock, Evidence, Freshness, Reach, judge};
-use plasmavmc_guest::presence::{identity, lock_state};
+use plasmavmc_guest::presence::{holder, lock_state};
 use plasmavmc_guest::record::SessionRecord;
-use plasmavmc_host::process::{BootId, PidFile};
+use plasmavmc_host::process::{BootId, PidFile, ProcessIdentity};
 use plasmavmc_types::VmName;
 
 use crate::config::Channel;
@@ -47,6 +47,7 @@ pub(crate) struct GuestChannel {
 pub(crate) struct Channels<'a> {
     target: &'a Target,
     lock: BrokerLock,
+    holder: Option<ProcessIdentity>,
     boot_id: Option<BootId>,
     window_ms: u64,
     /// Until when a guest that is not reachable yet is waited for.
@@ -60,14 +61,13 @@ impl<'a> Channels<'a> {
         let project = target.project.as_ref();
         let channel = project.map_or_else(Channel::default, |project| project.channel);
         let boot_id = BootId::current().ok();
-        let broker = identity(&target.layout).filter(|broker| Some(broker.boot_id) == boot_id);
-        let started_ms = broker.map(|broker| broker.started_after_boot().as_millis());
+        let holder = holder(&target.layout);
+        let started_ms = holder.map(|broker| broker.started_after_boot().as_millis());
         let started_ms = started_ms.and_then(|started| u64::try_from(started).ok());
         let now = boot_ms();
-        let is_cold = lock == BrokerLock::Held
-            && started_ms.is_some_and(|started| now.saturating_sub(started) < COLD_MS);
+        let is_cold = started_ms.is_some_and(|started| now.saturating_sub(started) < COLD_MS);
         let probe_until_ms = if is_cold { now + PROBE_MS } else { 0 };
-        Self { target, lock, boot_id, window_ms: channel.freshness_window_ms(), probe_until_ms }
+        Self { target, lock, holder, boot_id, window_ms: channel.freshness_window_ms(), probe_until_ms }
     }
 
     /// What is known of a VM's guest.
@@ -83,6 +83,7 @@ impl<'a> Channels<'a> {
             let freshness = match self.boot_id {
                 Some(boot_id) => judge(Evidence {
                     broker: self.lock,
+                    holder: self.holder,
                     run,
                     boot_id,
                     record: record.as_ref(),

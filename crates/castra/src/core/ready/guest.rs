@@ -7,7 +7,7 @@
 use castra_agent_proto::message::{GuestStage, Outcome};
 use plasmavmc_guest::clock::boot_ms;
 use plasmavmc_guest::freshness::{DEFAULT_WINDOW_MS, Evidence, Reach, judge};
-use plasmavmc_guest::presence::lock_state;
+use plasmavmc_guest::presence::{holder, lock_state};
 use plasmavmc_guest::record::SessionRecord;
 use plasmavmc_host::Layout;
 use plasmavmc_host::process::{BootId, PidFile};
@@ -28,6 +28,7 @@ pub fn is_reachable(layout: &Layout, vm: &VmName) -> bool {
     let record = SessionRecord::read(layout, vm);
     let evidence = Evidence {
         broker: lock_state(layout),
+        holder: holder(layout),
         run: PidFile::read(&layout.pid_file(vm)).map(|pidfile| pidfile.token),
         boot_id,
         record: record.as_ref(),

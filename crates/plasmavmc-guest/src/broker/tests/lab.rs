@@ -142,6 +142,7 @@ impl Lab {
         let run = world.live.iter().find(|(live, ..)| *live == vm).map(|(_, run, _)| *run);
         judge(Evidence {
             broker: BrokerLock::Held,
+            holder: Process::of_this_process().ok().map(|process| process.identity()),
             run,
             boot_id: plasmavmc_host::process::BootId::current().unwrap(),
             record: self.record(name).as_ref(),
