@@ -14,11 +14,18 @@ use castra_agent_proto::request::{Entry, Opened, Request};
 use super::stream::{Incoming, Stream};
 use super::{Channel, ClientError, Progress};
 
-/// The most entries of a directory that are taken, and the most bytes they may come in: a guest is not
-/// to fill the host's memory.
-const MAX_ENTRIES: usize = 1_000_000;
+/// The most entries of a directory that are taken, as many as an agent lists, and the most bytes they may
+/// come in: a guest is not to fill the host's memory.
+const MAX_ENTRIES: usize = 100_000;
 /// As [`MAX_ENTRIES`]; a name of 255 bytes makes a line of about 350.
-const MAX_LISTING: usize = 256 << 20;
+const MAX_LISTING: usize = 64 << 20;
+/// The longest name a file can have on Linux, and the longest target of a link.
+const MAX_NAME: usize = 255;
+const MAX_TARGET: usize = 4095;
+/// The longest line of a listing: a name and a target of nothing but letters that are escaped have half.
+const MAX_LINE: usize = 64 * 1024;
+/// The most bytes taken of a file that says it has none, as those of `/proc` do.
+const MAX_UNTOLD: u64 = 256 << 20;
 
 /// Zeros written at once where a hole has to be written.
 static ZEROS: [u8; 32 * 1024] = [0; 32 * 1024];
@@ -38,10 +45,11 @@ impl std::fmt::Debug for Sink<'_> {
 }
 
 impl Channel {
-    /// Reads a file of the guest into `sink`; tells what it is.
+    /// Reads a file of the guest into `sink`; tells what it is. No more comes than the guest said that it
+    /// has.
     ///
     /// # Errors
-    /// [`ClientError`]; `sink` may then have a part of it.
+    /// [`ClientError`]; `sink` may then have a part of it. [`ClientError::Protocol`] where there is more.
     pub fn read_file(
         &mut self,
         path: &str,
@@ -49,12 +57,15 @@ impl Channel {
         progress: Progress<'_>,
     ) -> Result<Entry, ClientError> {
         let mut stream = self.open(&Request::Read { path: path.to_owned() })?;
-        let (mut entry, mut sink) = (None, Placed { sink, at: 0 });
+        let (mut entry, mut sink) = (None, Placed { sink, at: 0, most: 0 });
         loop {
             match stream.next()? {
-                Incoming::Opened(frame) => entry = opened_entry(&frame),
+                Incoming::Opened(frame) => {
+                    entry = opened_entry(&frame);
+                    sink.most = entry.as_ref().map_or(0, |entry| most(entry.size));
+                }
                 Incoming::Bytes(frame) => {
-                    sink.bytes(&frame.payload).map_err(ClientError::Output)?;
+                    sink.bytes(&frame.payload, &stream)?;
                     stream.handed_on(frame.payload.len());
                     progress(sink.at);
                 }
@@ -97,25 +108,44 @@ fn opened_entry(frame: &Frame) -> Option<Entry> {
     body::<Opened>(frame)?.entry
 }
 
+/// How many bytes a file of `size` may bring.
+const fn most(size: u64) -> u64 {
+    match size {
+        0 => MAX_UNTOLD,
+        // No file is longer.
+        size if size > i64::MAX as u64 => i64::MAX as u64,
+        size => size,
+    }
+}
+
 /// A sink and how far it is filled.
 struct Placed<'a> {
     sink: Sink<'a>,
     at: u64,
+    /// How far it may be.
+    most: u64,
 }
 
 impl Placed<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.sink {
-            Sink::File(file) => file.write_all_at(bytes, self.at)?,
-            Sink::Write(write) => write.write_all(bytes)?,
-        }
-        self.at = self.at.saturating_add(bytes.len() as u64);
+    /// Where so many bytes more end.
+    fn end(&self, length: u64, stream: &Stream<'_>) -> Result<u64, ClientError> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.most);
+        end.ok_or_else(|| stream.broke("more of a file than it said there is"))
+    }
+
+    fn bytes(&mut self, bytes: &[u8], stream: &Stream<'_>) -> Result<(), ClientError> {
+        let end = self.end(bytes.len() as u64, stream)?;
+        let written = match &mut self.sink {
+            Sink::File(file) => file.write_all_at(bytes, self.at),
+            Sink::Write(write) => write.write_all(bytes),
+        };
+        written.map_err(ClientError::Output)?;
+        self.at = end;
         Ok(())
     }
 
     fn zeros(&mut self, length: u64, stream: &mut Stream<'_>) -> Result<(), ClientError> {
-        let end = self.at.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
-        let end = end.ok_or_else(|| stream.broke("a file longer than files can be"))?;
+        let end = self.end(length, stream)?;
         if let Sink::Write(write) = &mut self.sink {
             let mut left = length;
             while left > 0 {
@@ -153,7 +183,9 @@ impl Listing {
             return Err("a listing without an end");
         }
         self.rest.extend_from_slice(bytes);
-        let Some(last) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
+        let Some(last) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
+            return if self.rest.len() > MAX_LINE { Err("a line without an end") } else { Ok(()) };
+        };
         let rest = self.rest.split_off(last + 1);
         let whole = std::mem::replace(&mut self.rest, rest);
         whole.split(|byte| *byte == b'\n').try_for_each(|line| self.line(line))
@@ -166,6 +198,9 @@ impl Listing {
         let entry: Entry = serde_json::from_slice(line).map_err(|_| "a line that is no entry")?;
         if !is_name(&entry.name) {
             return Err("a name that no file can have");
+        }
+        if entry.target.as_ref().is_some_and(|target| target.len() > MAX_TARGET) {
+            return Err("a link longer than links can be");
         }
         self.entries.push(entry);
         Ok(())
@@ -184,7 +219,7 @@ impl Listing {
 
 /// Whether a file in a directory can have this name. Joined to a directory it stays in it.
 fn is_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && !name.contains(['/', '\0'])
+    !matches!(name, "" | "." | "..") && name.len() <= MAX_NAME && !name.contains(['/', '\0'])
 }
 
 #[cfg(test)]
@@ -219,7 +254,26 @@ mod tests {
             assert!(listed(&(line("good") + &line(name))).is_err(), "{name:?} was taken");
         }
         assert!(listed(&(line("a") + &line("a"))).is_err(), "one name was taken twice");
+        assert!(listed(&line(&"x".repeat(255))).is_ok() && listed(&line(&"x".repeat(256))).is_err());
+        let link = |length| {
+            let target = "x".repeat(length);
+            line("a").replace("\"modified_s\":0", &format!("\"modified_s\":0,\"target\":\"{target}\""))
+        };
+        assert!(listed(&link(4095)).is_ok() && listed(&link(4096)).is_err());
         assert!(listed("{\n").is_err());
+    }
+
+    #[test]
+    fn a_listing_without_an_end_is_given_up() {
+        let mut listing = Listing::default();
+        let mut lines = (0..).map(|number| line(&number.to_string()));
+        let taken =
+            (0..=2 * MAX_ENTRIES).take_while(|_| listing.push(lines.next().unwrap().as_bytes()).is_ok());
+        assert_eq!(taken.count(), MAX_ENTRIES + 1);
+        let mut listing = Listing { bytes: MAX_LISTING - 1, ..Listing::default() };
+        assert!(listing.push(b"\n").is_ok() && listing.push(b"\n").is_err());
+        assert!(Listing::default().push(&[b' '; MAX_LINE]).is_ok());
+        assert!(Listing::default().push(&[b' '; MAX_LINE + 1]).is_err());
     }
 
     proptest! {

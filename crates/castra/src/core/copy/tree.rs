@@ -18,6 +18,8 @@ use super::place::below;
 const MAX_DEPTH: usize = 128;
 /// Files, directories and links of one tree: more than a person means, and few enough to be held.
 const MAX_NODES: usize = 1_000_000;
+/// Bytes of names and links a guest may have held here: a million files of a usual tree have a quarter.
+const MAX_HELD: usize = 256 << 20;
 
 /// Something to be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ impl Node {
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     nodes: usize,
+    /// Bytes of what a guest named.
+    held: usize,
     /// What is left out.
     pub(super) skipped: Vec<String>,
 }
@@ -71,6 +75,16 @@ impl Walk {
             (_, MAX_NODES..) => too_much("files", MAX_NODES),
             _ => Ok(()),
         }
+    }
+
+    /// Notes names of a guest's that are held from now on.
+    fn hold(&mut self, place: &str, bytes: usize) -> Result<(), CopyError> {
+        self.held = self.held.saturating_add(bytes);
+        if self.held <= MAX_HELD {
+            return Ok(());
+        }
+        let what = "bytes of names and links";
+        Err(CopyError::TooMuch { place: place.to_owned(), what, limit: MAX_HELD })
     }
 
     /// What is at `path` here. A link that is named itself is followed.
@@ -150,12 +164,20 @@ impl Walk {
             Err(error) if depth > 0 && is_missing(&error) => return Ok(Vec::new()),
             listed => listed.map_err(CopyError::Guest)?,
         };
+        // All at once: a directory in it is looked into while the rest waits.
+        let bytes = |entry: &Entry| {
+            size_of::<Entry>() + entry.name.len() + entry.target.as_ref().map_or(0, String::len)
+        };
+        self.hold(dir, listed.iter().map(bytes).sum())?;
         let mut entries = Vec::new();
         for entry in listed {
             let path = below(dir, &entry.name);
             match self.guest_node(channel, &path, &entry, depth + 1)? {
                 Some(node) => entries.push((entry.name, node)),
-                None => self.skipped.push(format!("{}:{path}", channel.vm())),
+                None => {
+                    self.hold(dir, path.len())?;
+                    self.skipped.push(format!("{}:{path}", channel.vm()));
+                }
             }
         }
         Ok(entries)
@@ -213,5 +235,7 @@ mod tests {
         assert!(walk.count("x", 0).is_err());
         assert!(Walk::default().count("x", MAX_DEPTH).is_err());
         assert!(Walk::default().count("x", MAX_DEPTH - 1).is_ok());
+        let mut walk = Walk::default();
+        assert!(walk.hold("x", MAX_HELD).is_ok() && walk.hold("x", 1).is_err());
     }
 }

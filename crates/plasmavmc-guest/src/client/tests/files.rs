@@ -162,6 +162,40 @@ fn a_hole_without_an_end_is_no_file() {
     world.end();
 }
 
+/// Reads a file that is announced with `size` bytes and brings `frames`; tells whether it was taken.
+fn read_of(size: u64, frames: Vec<(Kind, Vec<u8>)>) -> Result<u64, ClientError> {
+    let world = World::new(move |listener| {
+        let mut peer = Peer::serve(&listener);
+        let (stream, _) = peer.request();
+        let opened = Opened { pid: None, entry: Some(entry(size)) };
+        peer.send(&stream_frame(Kind::Opened, stream, &opened));
+        for (kind, payload) in frames {
+            peer.send(&Frame::stream(kind, stream, payload));
+        }
+        peer.done(stream, &Outcome::Ok);
+    });
+    let file = tempfile::tempfile().unwrap();
+    // It stays connected: the guest says all it has to say, whether it is heard or not.
+    let mut channel = world.attach();
+    let read = channel.read_file("disk", Sink::File(&file), &mut |_| {});
+    world.end();
+    read.map(|_| file.metadata().unwrap().len())
+}
+
+#[test]
+fn no_more_of_a_file_is_taken_than_it_said_there_is() {
+    let hole = |length: u64| (Kind::Hole, length.to_le_bytes().to_vec());
+    let bytes = |length| (Kind::Data, vec![1; length]);
+    assert_eq!(read_of(5, vec![bytes(3), hole(2)]).unwrap(), 5);
+    for frames in [vec![bytes(6)], vec![bytes(3), hole(3)], vec![hole(5), bytes(1)]] {
+        let error = read_of(5, frames).unwrap_err();
+        assert!(matches!(error, ClientError::Protocol { .. }), "{error}");
+    }
+    assert_eq!(read_of(0, vec![bytes(70_000 - 65_536), bytes(65_536)]).unwrap(), 70_000, "as files of /proc");
+    let error = read_of(0, vec![hole(1 << 40)]).unwrap_err();
+    assert!(matches!(error, ClientError::Protocol { .. }), "{error}");
+}
+
 #[test]
 fn what_a_cancelled_stream_still_says_is_not_taken_for_the_next_ones() {
     let world = World::new(|listener| {
