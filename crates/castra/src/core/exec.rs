@@ -12,7 +12,7 @@ pub use plasmavmc_guest::client::{
 };
 
 use super::error::Error;
-use super::guest::{GuestSelection, KnownVms, connect, known_vms};
+use super::guest::{Guest, GuestSelection, KnownVms, connect, known_vms};
 use super::project::WorkspaceId;
 use super::selection::target;
 use super::session::Session;
@@ -48,8 +48,15 @@ pub struct ExecOutcome {
 /// # Errors
 /// [`Error`]: the guest is not there, the program could not be started, or was lost.
 pub fn exec(session: &Session, options: &ExecOptions, io: ExecIo<'_>) -> Result<ExecOutcome, Error> {
-    let mut guest = connect(session, &options.guest)?;
-    let ended = guest.channel.exec(&options.exec, io)?;
+    exec_in(connect(session, &options.guest, None)?, &options.exec, io)
+}
+
+/// Runs a program in a guest that is there to its end.
+///
+/// # Errors
+/// [`Error`]: the program could not be started, or was lost.
+pub fn exec_in(mut guest: Guest, exec: &Exec, io: ExecIo<'_>) -> Result<ExecOutcome, Error> {
+    let ended = guest.channel.exec(exec, io)?;
     let (code, signal) = match ended {
         Ended::Exited(code) => (Some(code), None),
         Ended::Signaled(signal) => (None, Some(signal)),

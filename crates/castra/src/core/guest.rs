@@ -8,6 +8,7 @@
 //!
 //! Never does: start a VM. Tests: `tests/it/exec.rs`.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use plasmavmc_guest::client::{Channel, ClientError};
@@ -51,14 +52,19 @@ pub struct Guest {
     pub channel: Channel,
 }
 
-/// Opens a line to a guest's agent.
+/// Opens a line to a guest's agent, whose waits end, the one for the guest among them, once `interrupt` can
+/// be read.
 ///
 /// # Errors
 /// [`Error::NotRunning`] where its VM does not run; [`Error::Guest`] where it is not reachable in time.
-pub fn connect(session: &Session, selection: &GuestSelection) -> Result<Guest, Error> {
+pub fn connect(
+    session: &Session,
+    selection: &GuestSelection,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<Guest, Error> {
     let target = target(session, &selection.workspace)?;
     let vm = known_vms(&target)?.choose(selection.vm.as_ref())?;
-    let attach = || Channel::attach(&target.layout, &vm, selection.wait);
+    let attach = || Channel::attach_unless(&target.layout, &vm, selection.wait, interrupt);
     let channel = with_broker(session, &target, Some(&vm), attach)?;
     Ok(Guest { workspace: target.id, channel })
 }

@@ -69,6 +69,22 @@ fn a_vm_that_does_not_run_is_no_answer_of_a_program() {
 }
 
 #[test]
+fn a_command_that_waits_for_a_guest_ends_with_a_signal() {
+    let env = TestEnv::with_vm("");
+    env.castra(["up", "--wait", "none"]).succeeded();
+    env.write("notes", "x");
+    for words in ["exec --wait 600 -- true", "shell --wait 600", "cp --wait 600 notes :x"] {
+        let child = env.command(words.split(' ')).stdin(Stdio::piped()).spawn().unwrap();
+        // By then it has asked the broker, more than once.
+        thread::sleep(Duration::from_secs(1));
+        signal(&child, Signal::INT);
+        let answer = wait(child, Duration::from_secs(10));
+        assert_eq!((answer.code, answer.stderr.as_str()), (None, ""), "{words}");
+    }
+    env.castra(["down", "--now"]).succeeded();
+}
+
+#[test]
 fn words_that_run_nothing_are_told_with_what_to_type() {
     let lab = AgentLab::new();
     assert_answer!(lab.env, lab.run(&["exec", "devbox"]).failed(125), @r"

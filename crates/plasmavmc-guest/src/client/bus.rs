@@ -24,7 +24,8 @@ pub fn publish(
     publication: &Publication,
     bound: Duration,
 ) -> Result<(), ClientError> {
-    let mut link = super::attach_within(layout, &Attach::Publish { vm: vm.to_string() }, vm, bound)?;
+    let what = Attach::Publish { vm: vm.to_string() };
+    let mut link = super::attach_within(layout, &what, vm, bound, None)?;
     link.send(&Frame::session(Kind::Publish, publication.to_payload()));
     let Some(frame) = link.next_frame(Some(ANSWER))? else {
         return Err(ClientError::BrokerSilent { root: layout.root().to_owned(), waited: ANSWER });
@@ -69,7 +70,7 @@ impl Tail {
             last: wanted.last,
             only_last: wanted.only_last,
         };
-        Link::attach(layout, &what, wanted.vm).map(|link| Self { link })
+        Link::attach(layout, &what, wanted.vm, None).map(|link| Self { link })
     }
 
     /// From here on every wait ends with [`ClientError::Interrupted`] once `fd` can be read.

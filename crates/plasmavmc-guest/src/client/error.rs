@@ -234,7 +234,10 @@ impl Explain for ClientError {
                 )]
             }
             Self::TooLong { .. } => {
-                vec!["put what is long into a file and `castra cp` it, or give it on standard input".to_owned()]
+                vec![
+                    "put what is long into a file and `castra cp` it, or give it on standard input"
+                        .to_owned(),
+                ]
             }
             Self::Guest { vm, code: FailureCode::NoSpace, .. } => {
                 vec![format!("see what fills it: `castra exec {vm} -- df -h`")]

@@ -48,14 +48,23 @@ pub(crate) struct Ready {
 }
 
 impl Link {
-    /// Connects to the broker of a workspace for `what`, which is about `vm`.
-    pub(crate) fn attach(layout: &Layout, what: &Attach, vm: Option<&VmName>) -> Result<Self, ClientError> {
+    /// Connects to the broker of a workspace for `what`, which is about `vm`; waits end once `interrupt` can
+    /// be read, this one among them.
+    pub(crate) fn attach(
+        layout: &Layout,
+        what: &Attach,
+        vm: Option<&VmName>,
+        interrupt: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, ClientError> {
         let stream = match connect(layout.root(), Layout::BROKER_SOCKET_NAME)? {
             Connected::Stream(stream) => stream,
             Connected::Refused => return Err(ClientError::NoBroker { root: layout.root().to_owned() }),
             Connected::Busy => return Err(ClientError::BrokerBusy),
         };
         let mut link = Self::over(stream)?;
+        if let Some(fd) = interrupt {
+            link.interrupted_by(fd).map_err(ClientError::Connection)?;
+        }
         let attach = session_frame(Kind::Attach, what);
         if attach.payload.len() > MAX_PAYLOAD {
             return Err(ClientError::TooLong { bytes: attach.payload.len() });
@@ -94,11 +103,9 @@ impl Link {
 
     /// Fails where the caller was interrupted, and waits for nothing.
     pub(crate) fn look_for_interruption(&self) -> Result<(), ClientError> {
-        let Some(fd) = &self.interrupt else { return Ok(()) };
-        match poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timespec(Duration::ZERO))) {
-            Ok(1..) => Err(ClientError::Interrupted),
-            Ok(0) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(ClientError::Connection(error.into())),
+        match &self.interrupt {
+            Some(fd) => pause(Duration::ZERO, Some(fd.as_fd())),
+            None => Ok(()),
         }
     }
 
@@ -202,6 +209,16 @@ impl Link {
             self.receive()?;
         }
         Ok(Ready { ends: is_ready[1..=ends.len()].to_vec(), timed_out: false })
+    }
+}
+
+/// Waits that long, or until the caller is interrupted, which is an error.
+pub(crate) fn pause(time: Duration, interrupt: Option<BorrowedFd<'_>>) -> Result<(), ClientError> {
+    let fd = interrupt.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    match poll(fd.into_iter().collect::<Vec<_>>().as_mut_slice(), Some(&timespec(time))) {
+        Ok(1..) => Err(ClientError::Interrupted),
+        Ok(0) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(ClientError::Connection(error.into())),
     }
 }
 

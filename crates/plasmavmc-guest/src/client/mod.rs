@@ -82,7 +82,21 @@ impl Channel {
     /// # Errors
     /// [`ClientError::Unreachable`] where it does not; [`ClientError::NoBroker`] at once.
     pub fn attach(layout: &Layout, vm: &VmName, bound: Duration) -> Result<Self, ClientError> {
-        let link = attach_within(layout, &Attach::Streams { vm: vm.to_string() }, vm, bound)?;
+        Self::attach_unless(layout, vm, bound, None)
+    }
+
+    /// As [`Self::attach`], and from the beginning as [`Self::interrupted_by`] where there is an
+    /// `interrupt`.
+    ///
+    /// # Errors
+    /// As [`Self::attach`]; [`ClientError::Interrupted`].
+    pub fn attach_unless(
+        layout: &Layout,
+        vm: &VmName,
+        bound: Duration,
+        interrupt: Option<BorrowedFd<'_>>,
+    ) -> Result<Self, ClientError> {
+        let link = attach_within(layout, &Attach::Streams { vm: vm.to_string() }, vm, bound, interrupt)?;
         Ok(Self { vm: vm.clone(), link, last_stream: 0 })
     }
 
@@ -148,14 +162,20 @@ impl Channel {
 }
 
 /// Connects for what needs the guest of `vm`, once it is reachable.
-fn attach_within(layout: &Layout, what: &Attach, vm: &VmName, bound: Duration) -> Result<Link, ClientError> {
+fn attach_within(
+    layout: &Layout,
+    what: &Attach,
+    vm: &VmName,
+    bound: Duration,
+    interrupt: Option<BorrowedFd<'_>>,
+) -> Result<Link, ClientError> {
     let begun = Instant::now();
     loop {
-        match Link::attach(layout, what, Some(vm)) {
+        match Link::attach(layout, what, Some(vm), interrupt) {
             Err(ClientError::Unreachable { .. } | ClientError::BrokerBusy)
                 if begun.elapsed() + LOOK < bound =>
             {
-                std::thread::sleep(LOOK);
+                link::pause(LOOK, interrupt)?;
             }
             Err(ClientError::Unreachable { vm, reason, .. }) => {
                 return Err(ClientError::Unreachable { vm, waited: begun.elapsed(), reason });

@@ -81,7 +81,10 @@ pub(super) fn run(args: &CpArgs, face: &Face) -> Result<u8, CliError> {
     let copied = copy(&face.session, &options, io);
     drop(shown);
     match copied {
-        Err(error @ Error::Copy(CopyError::Guest(ClientError::Interrupted))) => {
+        Err(
+            error @ (Error::Guest(ClientError::Interrupted)
+            | Error::Copy(CopyError::Guest(ClientError::Interrupted))),
+        ) => {
             if let Some(Caught::End(signal)) = signals.as_mut().map(Signals::take) {
                 die_of(signal);
             }

@@ -16,8 +16,8 @@ use crate::cli::face::{Face, terminal_name};
 use crate::cli::render::{self, OutputLines};
 use crate::cli::terminal::{Forwarded, LeavingKeys, RawMode, TerminalError, die_of};
 use crate::core::error::Error;
-use crate::core::exec::{ExecOptions, ExecOutcome, exec};
-use crate::core::guest::GuestSelection;
+use crate::core::exec::{ExecOutcome, exec_in};
+use crate::core::guest::{GuestSelection, connect};
 use crate::core::output::OperationOutput;
 
 /// The size of a terminal that does not tell.
@@ -86,7 +86,8 @@ fn attempt(face: &Face, program: Program) -> Result<u8, CliError> {
     let terminal = has_terminal.then(|| Terminal { term: terminal_name(), size: size().unwrap_or(USUAL) });
     let RunArgs { user, cwd, env } = program.run;
     let exec_of = Exec { argv: program.argv, env, cwd, user, terminal, stdin: false };
-    let options = ExecOptions { guest: program.guest, exec: exec_of };
+    // Until the guest is there nothing runs that signals and keys could be for: they end this process.
+    let guest = connect(&face.session, &program.guest, None)?;
     let mut signals = Forwarded::catch()?;
     let wake = signals.wake()?;
     let raw = if has_terminal { RawMode::enter(&stdin)? } else { None };
@@ -111,7 +112,7 @@ fn attempt(face: &Face, program: Program) -> Result<u8, CliError> {
         stderr: err,
         nudges: Some(Nudges { wake: wake.as_fd(), take: &mut take }),
     };
-    let ended = exec(&face.session, &options, io);
+    let ended = exec_in(guest, &exec_of, io);
     drop(raw);
     match (ended, signals.left_with()) {
         (Err(Error::Guest(ClientError::Interrupted)), Some(signal)) => {

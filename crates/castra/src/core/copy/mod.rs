@@ -127,10 +127,7 @@ pub fn copy(
     let route = place::route(&options.sources, &options.destination)?;
     let (Route::Push { vm, .. } | Route::Pull { vm, .. }) = &route;
     let selection = GuestSelection { vm: vm.clone(), ..options.guest.clone() };
-    let mut guest = connect(session, &selection)?;
-    if let Some(fd) = io.interrupt {
-        guest.channel.interrupted_by(fd).map_err(ClientError::Connection)?;
-    }
+    let mut guest = connect(session, &selection, io.interrupt)?;
     let vm = guest.channel.vm().clone();
     let CopyIo { input, output, progress, .. } = io;
     let mut copier = Copier {

@@ -5,6 +5,7 @@ mod exec;
 mod files;
 
 use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread::{self, JoinHandle};
 
@@ -139,6 +140,34 @@ fn a_guest_that_does_not_come_is_waited_for_no_longer_than_asked() {
     let error = Channel::attach(&world.layout(), &vm(), Duration::ZERO).unwrap_err();
     assert!(matches!(&error, ClientError::Unreachable { reason, .. } if reason == "no hello yet"), "{error}");
     assert!(error.hints().iter().any(|hint| hint.contains("castra status")));
+    world.end();
+}
+
+#[test]
+fn whoever_waits_for_a_guest_can_be_interrupted() {
+    let (wake, mut waker) = io::pipe().unwrap();
+    let world = World::new(|listener| {
+        loop {
+            let (mut peer, attach) = Peer::accept(&listener);
+            // Whoever was interrupted does not hear it.
+            let _ = peer.stream.write_all(&refusal(RefusedCode::Unreachable).to_bytes());
+            if attach != (Attach::Streams { vm: "web".into() }) {
+                return;
+            }
+        }
+    });
+    let late = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        waker.write_all(b"!").unwrap();
+        waker
+    });
+    let begun = Instant::now();
+    let minutes = Duration::from_secs(600);
+    let error = Channel::attach_unless(&world.layout(), &vm(), minutes, Some(wake.as_fd())).unwrap_err();
+    assert!(matches!(error, ClientError::Interrupted), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    late.join().unwrap();
+    Channel::attach(&world.layout(), &"last".parse().unwrap(), Duration::ZERO).unwrap_err();
     world.end();
 }
 
