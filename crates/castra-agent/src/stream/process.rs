@@ -113,15 +113,11 @@ impl Process {
         }
     }
 
-    fn wait_for(&mut self, bound: Duration) -> bool {
+    fn wait_for(&mut self, bound: Duration) {
         let deadline = Instant::now() + bound;
-        while self.try_wait().is_none() {
-            if Instant::now() > deadline {
-                return false;
-            }
+        while self.try_wait().is_none() && Instant::now() <= deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
-        true
     }
 }
 
@@ -133,10 +129,11 @@ impl Drop for Process {
         }
         self.signal_all(Signal::HUP);
         self.signal_all(Signal::CONT);
-        if !self.wait_for(HANGUP_BOUND) {
-            self.signal_all(Signal::KILL);
-            self.wait_for(KILL_BOUND);
-        }
+        // Not waited for meanwhile: while the program is not reaped, its number and its group's are no
+        // other's, and what it started may outlive its own hang-up.
+        std::thread::sleep(HANGUP_BOUND);
+        self.signal_all(Signal::KILL);
+        self.wait_for(KILL_BOUND);
     }
 }
 

@@ -28,19 +28,28 @@ pub(super) fn serve(path: &Path, link: &Link) -> Served {
     link.opened(&Opened { pid: None, entry: Some(entry) })?;
     let io = |error: &io::Error| at("read", path, error);
     // Files of /proc say they are empty and are not.
-    let mut sent = 0;
+    let (mut sent, mut ended) = (0, false);
     while let Some((from, to)) = next_extent(&file, sent, meta.len()).map_err(|error| io(&error))? {
         if from > sent {
             link.hole(from - sent)?;
         }
         file.seek(SeekFrom::Start(from)).map_err(|error| io(&error))?;
         sent = send(&mut file, from, to, path, link)?;
-        if sent < to {
+        ended = sent < to;
+        if ended {
             break;
         }
     }
     if sent < meta.len() {
-        link.hole(meta.len() - sent)?;
+        let now = file.metadata().map_err(|error| io(&error))?.len();
+        if now < meta.len() {
+            let what = format!("`{}` was cut while it was read", path.display());
+            return Err(failure(FailureCode::Io, &what).into());
+        }
+        // Files of /sys say they have more than they have.
+        if !ended {
+            link.hole(meta.len() - sent)?;
+        }
     }
     if meta.len() == 0 {
         send(&mut file, 0, u64::MAX, path, link)?;

@@ -5,7 +5,7 @@
 //!        └── cancelled, lost, failed: removed
 //! ```
 //!
-//! Tests: `tests/it/files.rs`.
+//! Tests: below, `tests/it/files.rs`.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -48,8 +48,7 @@ pub(super) fn serve(write: &Write, link: &Link) -> Served {
         }
     }
     file.file.set_len(length).map_err(fail)?;
-    file.finish(&path, write, owner).map_err(fail)?;
-    // Between the last look and the rename someone may have lost interest: the file is whole.
+    file.finish(&path, write, owner, || link.check())?;
     Ok(Outcome::Ok)
 }
 
@@ -109,8 +108,21 @@ impl Unfinished {
         Err(failure(FailureCode::Io, &what).into())
     }
 
-    /// Gives the file everything it shall have, its name last.
-    fn finish(self, path: &Path, write: &Write, owner: Option<(Uid, Gid)>) -> std::io::Result<()> {
+    /// Gives the file everything it shall have, its name last and only where it is still wanted: flushing
+    /// may take long, and whoever gave it up may have written another meanwhile.
+    fn finish(
+        self,
+        path: &Path,
+        write: &Write,
+        owner: Option<(Uid, Gid)>,
+        is_wanted: impl FnOnce() -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        self.settle(write, owner).map_err(|error| at("write", path, &error))?;
+        is_wanted()?;
+        Ok(fs::rename(&self.path, path).map_err(|error| at("write", path, &error))?)
+    }
+
+    fn settle(&self, write: &Write, owner: Option<(Uid, Gid)>) -> std::io::Result<()> {
         if let Some((uid, gid)) = owner {
             rustix::fs::fchown(&self.file, Some(uid), Some(gid))?;
         }
@@ -121,8 +133,7 @@ impl Unfinished {
             let modified = Timespec { tv_sec: seconds, tv_nsec: 0 };
             rustix::fs::futimens(&self.file, &Timestamps { last_access: omit, last_modification: modified })?;
         }
-        rustix::fs::fdatasync(&self.file)?;
-        fs::rename(&self.path, path)
+        Ok(rustix::fs::fdatasync(&self.file)?)
     }
 }
 
@@ -130,5 +141,30 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // After the rename there is nothing of this name: names are not used twice.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_while_it_is_flushed_gets_no_name_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let write = Write { path: String::new(), mode: 0o644, owner: None, modified_s: None };
+        let names = || fs::read_dir(dir.path()).unwrap().count();
+        let finish = |bytes: &[u8], is_wanted: &dyn Fn() -> Result<(), Stop>| {
+            let mut file = Unfinished::create(&path).unwrap();
+            file.file.write_all(bytes).unwrap();
+            file.finish(&path, &write, None, is_wanted)
+        };
+        finish(b"newer", &|| Ok(())).unwrap();
+        let given_up = finish(b"older", &|| {
+            assert_eq!(names(), 2, "it was asked too late");
+            Err(Stop::Gone)
+        });
+        assert!(matches!(given_up, Err(Stop::Gone)));
+        assert_eq!((fs::read(&path).unwrap().as_slice(), names()), (&b"newer"[..], 1));
     }
 }

@@ -154,6 +154,20 @@ fn cancel_ends_the_program_and_says_nothing_more() {
 }
 
 #[test]
+fn cancel_ends_what_a_program_started_although_the_program_went_first() {
+    let mut host = Host::greeted();
+    let file = host.path("pid");
+    let inner = format!("trap \"\" HUP TERM; echo $$ >{0}.part; mv {0}.part {0}; sleep 1000", text(&file));
+    let stream = host.open(&Request::Exec(shell(&format!("sh -c '{inner}' & wait"))));
+    eventually("the script", || file.exists());
+    let stat = format!("/proc/{}/stat", fs::read_to_string(&file).unwrap().trim());
+    host.send(&Frame::stream(Kind::Cancel, stream, []));
+    let ended = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+    eventually("its end", ended);
+    host.settle();
+}
+
+#[test]
 fn a_terminal_is_one_and_has_a_size_that_changes() {
     let mut host = Host::greeted();
     let mut exec = shell("tty >/dev/null && stty size; echo $TERM; read x; stty size; read y || echo over");

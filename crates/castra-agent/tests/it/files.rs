@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use castra_agent_proto::limits::WINDOW;
 use castra_agent_proto::request::{Entry, EntryKind, FailureCode, Outcome, Request, Write};
+use castra_agent_proto::window::credit;
 use castra_agent_proto::{Frame, Kind};
 
 use crate::host::{Got, Host, eventually, text};
@@ -93,6 +95,35 @@ fn a_file_without_a_length_is_read_to_its_end() {
     let empty = host.path("empty");
     fs::write(&empty, "").unwrap();
     assert_eq!(host.ask(&Request::Read { path: text(&empty) }).outcome, Some(Outcome::Ok));
+}
+
+#[test]
+fn a_file_that_says_more_than_it_has_ends_where_it_ends() {
+    let mut host = Host::greeted();
+    let path = "/sys/class/net/lo/mtu";
+    let (said, has) = (fs::metadata(path).unwrap().len(), fs::read(path).unwrap());
+    assert!(said > has.len() as u64, "this kernel says {said}");
+    let got = host.ask(&Request::Read { path: path.into() });
+    assert_eq!((got.data, got.holes, got.outcome), (has, 0, Some(Outcome::Ok)));
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_a_failure() {
+    let mut host = Host::greeted();
+    let path = host.path("log");
+    fs::write(&path, vec![7; 3 * WINDOW as usize]).unwrap();
+    // Within what was read ahead of the cut, and before it.
+    for length in [2 * u64::from(WINDOW), 10] {
+        let stream = host.open(&Request::Read { path: text(&path) });
+        let mut got = 0;
+        while got < WINDOW as usize {
+            let frame = host.next_frame();
+            got += if frame.kind == Kind::Data { frame.payload.len() } else { 0 };
+        }
+        File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        host.send(&Frame::stream(Kind::Credit, stream, credit(WINDOW)));
+        assert_eq!(code(&host.finish(stream, &[])), Some(FailureCode::Io), "cut to {length} bytes");
+    }
 }
 
 #[test]

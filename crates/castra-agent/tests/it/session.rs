@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use castra_agent_proto::message::stream_frame;
+use castra_agent_proto::limits::PROTOCOL;
+use castra_agent_proto::message::{Hello, HelloReply, body, session_frame, stream_frame};
 use castra_agent_proto::request::{FailureCode, Outcome, Request};
 use castra_agent_proto::{Frame, Kind, frame};
 
@@ -21,9 +22,12 @@ fn without_a_session_only_a_hello_is_answered() {
     let mut host = Host::connect();
     host.send(&Frame::session(Kind::Ping, b"12345678".to_vec()));
     host.send(&stream_frame(Kind::Open, 1, &Request::Stat { path: "/".into() }));
-    // The next frame that comes is the reply, or this waits until it is.
     host.send(&Frame::session(Kind::Publish, vec![]));
-    host.hello("s");
+    let (session, vm) = ("s".to_owned(), "web".to_owned());
+    host.send(&session_frame(Kind::Hello, &Hello { protocol: PROTOCOL, session, vm, keepalive_ms: 2_000 }));
+    let first = host.next_frame();
+    assert_eq!(first.kind, Kind::HelloReply, "{first:?} was answered to nobody");
+    assert_eq!(body::<HelloReply>(&first).unwrap().session, "s");
     host.settle();
 }
 
