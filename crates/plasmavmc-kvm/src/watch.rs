@@ -9,6 +9,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use plasmavmc_host::process::Process;
 use plasmavmc_host::{HostError, IoContext, Layout};
@@ -74,6 +76,7 @@ pub struct JournalWatch {
 
 #[derive(Debug)]
 struct Followed {
+    run: RunToken,
     file: File,
     watch: i32,
     codec: Codec,
@@ -90,18 +93,22 @@ impl JournalWatch {
         Ok(Self { layout, changes, followed: BTreeMap::new() })
     }
 
-    /// Follows a VM's journal from its end on; from there again where it was followed before.
+    /// Follows the journal of a VM's run from its end on. One that is followed goes on where it is: what was
+    /// not read yet is still news.
     ///
     /// # Errors
     /// [`HostError`] where it cannot be read.
-    pub fn follow(&mut self, vm: &VmName) -> Result<(), HostError> {
-        self.forget(vm);
+    pub fn follow(&mut self, vm: &VmName, run: RunToken) -> Result<(), HostError> {
         let path = self.layout.journal(vm);
+        if self.followed.get_mut(vm).is_some_and(|followed| followed.run == run && followed.is_of(&path)) {
+            return Ok(());
+        }
+        self.forget(vm);
         let mut file = File::open(&path).context("open", &path)?;
         let watch = inotify::add_watch(&self.changes, &path, inotify::WatchFlags::MODIFY);
         let watch = watch.context("watch", &path)?;
         file.seek(SeekFrom::End(0)).context("read", &path)?;
-        self.followed.insert(vm.clone(), Followed { file, watch, codec: Codec::new() });
+        self.followed.insert(vm.clone(), Followed { run, file, watch, codec: Codec::new() });
         Ok(())
     }
 
@@ -131,11 +138,22 @@ impl JournalWatch {
 }
 
 impl Followed {
+    /// Whether this is the file at `path`, and as long as it was.
+    fn is_of(&mut self, path: &Path) -> bool {
+        let (Ok(at_path), Ok(ours), Ok(read)) =
+            (path.metadata(), self.file.metadata(), self.file.stream_position())
+        else {
+            return false;
+        };
+        (at_path.dev(), at_path.ino()) == (ours.dev(), ours.ino()) && ours.len() >= read
+    }
+
     fn read(&mut self) -> Vec<JournalNews> {
         let mut bytes = Vec::new();
         // A journal that cannot be read says nothing more; the end of its process still will.
         let _ = self.file.read_to_end(&mut bytes);
-        let messages = self.codec.push(&bytes).unwrap_or_default();
+        // It may have been followed from the middle of a line on.
+        let messages = self.codec.push_torn(&bytes);
         let news = messages.iter().filter_map(|message| match journal::agent_port(message) {
             Some(true) => Some(JournalNews::AgentPort(PortChange::Opened)),
             Some(false) => Some(JournalNews::AgentPort(PortChange::Closed)),
@@ -167,7 +185,7 @@ mod tests {
         let mut watch = JournalWatch::new(layout.clone()).unwrap();
         let mut files = vms.each_ref().map(|vm| {
             std::fs::write(layout.journal(vm), "{\"event\":\"RESET\",\"data\":{}}\n").unwrap();
-            watch.follow(vm).unwrap();
+            watch.follow(vm, RunToken::generate()).unwrap();
             File::options().append(true).open(layout.journal(vm)).unwrap()
         });
         assert_eq!(watch.news(), [], "what was there before is no news");
@@ -186,5 +204,42 @@ mod tests {
         files[0].write_all(port(false).as_bytes()).unwrap();
         let closed = JournalNews::AgentPort(PortChange::Closed);
         assert_eq!(watch.news(), [(vms[0].clone(), closed)]);
+    }
+
+    #[test]
+    fn a_journal_that_is_followed_again_loses_no_news_and_that_of_a_new_run_begins_at_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let vm: VmName = "web".parse().unwrap();
+        let path = layout.journal(&vm);
+        publish::private_dir(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "{\"event\":\"RE").unwrap();
+        let mut watch = JournalWatch::new(layout).unwrap();
+        let (first, second) = (RunToken::generate(), RunToken::generate());
+        let write = |text: &str| {
+            File::options().append(true).open(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        };
+        let reset = [(vm.clone(), JournalNews::Vm(VmEvent::Reset))];
+        watch.follow(&vm, first).unwrap();
+        write("SET\",\"data\":{}}\n{\"event\":\"RESET\",");
+        assert_eq!(watch.news(), []);
+        watch.follow(&vm, first).unwrap();
+        write("\"data\":{}}\n");
+        watch.follow(&vm, first).unwrap();
+        assert_eq!(watch.news(), reset, "what came before it was followed again is lost");
+        // It is emptied before a launch, and has more than before by the time it is looked at.
+        std::fs::write(&path, "{\"event\":\"RESET\",\"data\":{}}\n".repeat(5)).unwrap();
+        watch.follow(&vm, second).unwrap();
+        assert_eq!(watch.news(), []);
+        // One that was put in its place, or cut, is another.
+        for is_replaced in [false, true] {
+            if is_replaced {
+                std::fs::remove_file(&path).unwrap();
+            }
+            std::fs::write(&path, "").unwrap();
+            watch.follow(&vm, second).unwrap();
+            write("{\"event\":\"RESET\",\"data\":{}}\n");
+            assert_eq!(watch.news(), reset, "replaced: {is_replaced}");
+        }
     }
 }

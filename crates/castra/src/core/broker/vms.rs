@@ -80,7 +80,7 @@ impl Vms for WorkspaceVms<'_> {
         let live = live_processes(&self.layout).unwrap_or_default();
         for vm in &live {
             // Without its journal a VM is served all the same, only later.
-            let _ = self.journals.follow(&vm.vm);
+            let _ = self.journals.follow(&vm.vm, vm.token);
         }
         live.into_iter().map(|live| LiveVm { vm: live.vm, run: live.token, process: live.process }).collect()
     }
