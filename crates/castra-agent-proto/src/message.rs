@@ -188,7 +188,11 @@ pub enum Attach {
         vm: String,
     },
     /// Look again which VMs there are, at once; the answer comes when that was done.
-    Rescan,
+    Rescan {
+        /// And stay until told to retire, VMs or not.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stay: bool,
+    },
     /// End, once no VM is left.
     Retire,
 }

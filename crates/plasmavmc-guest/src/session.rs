@@ -115,7 +115,7 @@ pub struct Load {
     pub streams: usize,
 }
 
-/// Frames and bytes that came beside streams, since this was asked last.
+/// Frames and bytes that came beside the streams of a session, since this was asked last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Said {
     /// Frames.
@@ -234,7 +234,8 @@ impl Session {
         }
         self.decoder.push(bytes);
         while let Some(frame) = self.decoder.next_frame() {
-            if frame.stream == 0 {
+            // Before the session is on there is no stream, and so nobody else who would count.
+            if frame.stream == 0 || !self.is_on() {
                 self.said.frames += 1;
                 self.said.bytes += (frame.payload.len() + frame::HEADER + frame::TRAILER) as u64;
             }

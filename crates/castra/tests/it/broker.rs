@@ -114,6 +114,18 @@ fn the_broker_alone_stays_until_down() {
 }
 
 #[test]
+fn a_broker_that_is_there_stays_where_it_is_asked_to() {
+    let env = TestEnv::with_vm("");
+    let layout = up(&env);
+    let broker = broker(&layout);
+    env.castra(["up", "--broker-only"]).succeeded();
+    env.kill_qemu();
+    assert!(!broker.exits_within(Duration::from_millis(2_000)).unwrap(), "it went with the VM");
+    env.castra(["down"]).succeeded();
+    ends(&broker);
+}
+
+#[test]
 fn two_ups_at_once_end_with_one_broker() {
     let env = TestEnv::with_vm("");
     let mut ups: Vec<_> = (0..4).map(|_| env.command(["up", "--wait", "none"]).spawn().unwrap()).collect();

@@ -8,7 +8,7 @@ use plasmavmc_types::VmName;
 
 use super::link::HIGH_WATER;
 use super::peer::{Heard, Role};
-use super::{Broker, Vms};
+use super::{Broker, Lifetime, Vms};
 use crate::bus::{self, Filter};
 use crate::clock::boot_ms;
 use crate::qga::Wish;
@@ -67,8 +67,11 @@ impl<V: Vms> Broker<V> {
                 self.admit(client, Role::Tail(filter.clone()));
                 self.tell_history(client, &filter, last, only_last.then_some(now))
             }
-            Attach::Rescan => {
+            Attach::Rescan { stay } => {
                 self.rescan(now);
+                if stay {
+                    self.config.lifetime = Lifetime::UntilRetired;
+                }
                 // Whoever asks has VMs, or is about to.
                 self.retired = false;
                 self.alone_since = now;
@@ -156,11 +159,7 @@ impl<V: Vms> Broker<V> {
         };
         match link.switch.from_client(client, frame) {
             FromClient::ToGuest(frame) => link.send(&frame),
-            FromClient::Answer(frame) => {
-                if let Some(peer) = self.peers.get_mut(&client) {
-                    let _ = peer.send(&frame);
-                }
-            }
+            FromClient::Answer(frame) => self.answer(client, &frame),
             FromClient::Nothing => {}
             FromClient::Broken => return Heard::Gone,
         }
@@ -220,9 +219,10 @@ impl<V: Vms> Broker<V> {
         }
     }
 
-    fn answer(&mut self, client: ClientId, frame: &Frame) {
-        if let Some(peer) = self.peers.get_mut(&client) {
-            let _ = peer.send(frame);
+    /// Sends a client what it waits for; one that has left too much unread goes, for it would wait for ever.
+    pub(super) fn answer(&mut self, client: ClientId, frame: &Frame) {
+        if self.peers.get_mut(&client).is_some_and(|peer| peer.send(frame).is_err()) {
+            self.close(client);
         }
     }
 

@@ -67,13 +67,28 @@ fn a_broker_without_vms_ends_by_itself() {
 }
 
 #[test]
+fn a_broker_that_is_there_stays_where_it_is_asked_to_and_no_later_wish_shortens_that() {
+    let mut lab = Lab::new(&["web"]);
+    lab.start();
+    for stay in [true, false] {
+        assert_eq!(lab.client(&Attach::Rescan { stay }).1, Attached::Ok);
+    }
+    lab.stop("web");
+    lab.until("its end is told", || lab.world.lock().unwrap().stopped.len() == 1);
+    thread::sleep(Duration::from_millis(GRACE_MS + 300));
+    assert!(!lab.broker.as_ref().unwrap().is_finished(), "it went with the VM");
+    assert_eq!(lab.client(&Attach::Retire).1, Attached::Ok);
+    lab.ends();
+}
+
+#[test]
 fn a_vm_that_comes_later_is_served_after_a_rescan() {
     let mut lab = Lab::new(&["web"]);
     lab.start();
     lab.add("db");
     let (_, attached) = lab.client(&Attach::Streams { vm: "nobody".into() });
     assert!(matches!(attached, Attached::Refused { code: RefusedCode::UnknownVm, .. }));
-    assert_eq!(lab.client(&Attach::Rescan).1, Attached::Ok);
+    assert_eq!(lab.client(&Attach::Rescan { stay: false }).1, Attached::Ok);
     lab.guest_on("db");
     let (_, attached) = lab.client(&Attach::Streams { vm: "web".into() });
     assert!(matches!(attached, Attached::Refused { code: RefusedCode::Unreachable, .. }), "{attached:?}");
@@ -163,6 +178,45 @@ fn a_hostile_guest_spoils_its_own_row_alone() {
         lab.record("bad").is_some_and(|record| record.lost || record.flooded)
     });
     flood.join().unwrap();
+}
+
+/// Writes `frame` over and over for three seconds; tells how often it was taken.
+fn flood(stream: &mut std::os::unix::net::UnixStream, frame: &Frame) -> u64 {
+    stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+    let frame = frame.to_bytes();
+    let (block, mut at, mut taken) = (frame.repeat(1_000), 0, 0);
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        // A write that was cut goes on where it was cut: what the broker reads is frames, one and all.
+        if let Ok(count) = stream.write(&block[at..]) {
+            at = (at + count) % block.len();
+            taken += count as u64;
+        }
+    }
+    taken / frame.len() as u64
+}
+
+#[test]
+fn a_guest_that_floods_with_good_frames_is_read_no_faster_than_its_allowance_and_shown() {
+    // Twice the allowance of a second at once, four seconds of it, a read, and what a socket holds.
+    const MOST: u64 = 2 * 2_000 + 4 * 2_000 + 65_536 / 20 + 212_992 / 20;
+    let mut lab = Lab::new(&["bad"]);
+    lab.start();
+    let mut bad = lab.guest_on("bad");
+    let on_the_session = flood(&mut bad.0.stream, &Frame::session(Kind::Pong, vec![0; 8]));
+    lab.until("it is shown", || lab.record("bad").unwrap().flooded);
+    assert!(!lab.record("bad").unwrap().lost, "an answer to an old ping is no fault");
+    assert!(on_the_session < MOST, "{on_the_session} frames were read");
+    drop(bad);
+    let mut lab = Lab::new(&["bad"]);
+    lab.start();
+    let mut bad = lab.guest_on("bad");
+    bad.0.stream.write_all(b"noise").unwrap();
+    lab.until("the next hello", || lab.record("bad").unwrap().lost);
+    bad.hello();
+    let before_it = flood(&mut bad.0.stream, &Frame::stream(Kind::Data, 1, *b""));
+    lab.until("it is shown", || lab.record("bad").unwrap().flooded);
+    assert!(before_it < MOST, "{before_it} frames were read");
 }
 
 #[test]
@@ -268,6 +322,29 @@ fn a_command_that_never_reads_costs_nobody_but_itself() {
 }
 
 #[test]
+fn a_command_that_cannot_be_told_its_outcome_is_closed_and_never_waits_for_it() {
+    let lab = Lab::new(&["web"]);
+    let mut broker = lab.idle();
+    broker.rescan(boot_ms());
+    let vm: VmName = "web".parse().unwrap();
+    let clients = [ClientId(1), ClientId(2)];
+    let _ends = clients.map(|client| {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut peer = Peer::new(ours, boot_ms());
+        peer.attach(Role::Streams(vm.clone()));
+        broker.peers.insert(client, peer);
+        let open = Frame::stream(Kind::Open, 1, *b"{}");
+        broker.links.get_mut(&vm).unwrap().switch.from_client(client, open);
+        theirs
+    });
+    let full = broker.peers.get_mut(&clients[0]).unwrap();
+    while full.send(&Frame::stream(Kind::Data, 1, vec![0; 65_536])).is_ok() {}
+    broker.ended(&vm, boot_ms());
+    assert!(!broker.peers.contains_key(&clients[0]), "it waits for ever");
+    assert!(broker.peers.contains_key(&clients[1]), "it is told");
+}
+
+#[test]
 fn strangers_and_nonsense_are_turned_away() {
     let mut lab = Lab::new(&["web"]);
     lab.start();
@@ -295,10 +372,56 @@ fn one_connection_too_many_is_refused() {
     lab.start();
     let _guest = lab.guest_on("web");
     let all: Vec<Line> = (0..CLIENTS_MAX).map(|_| lab.streams("web")).collect();
-    let (_, attached) = lab.client(&Attach::Rescan);
+    let (_, attached) = lab.client(&Attach::Rescan { stay: false });
     assert!(matches!(attached, Attached::Refused { code: RefusedCode::Busy, .. }), "{attached:?}");
     drop(all);
-    lab.until("there is room again", || lab.client(&Attach::Rescan).1 == Attached::Ok);
+    lab.until("there is room again", || lab.client(&Attach::Rescan { stay: false }).1 == Attached::Ok);
+}
+
+/// A guest with `qemu-guest-agent` alone that can set its clock.
+fn with_qga(lab: &mut Lab) -> FakeQga {
+    let listener = lab.listen_qga("web");
+    lab.start();
+    let mut qga = FakeQga(BufReader::new(listener.accept().unwrap().0));
+    let id = qga.next("guest-sync-delimited")["arguments"]["id"].clone();
+    qga.say(&json!({ "return": id }));
+    qga.next("guest-info");
+    let time = json!({ "name": "guest-set-time", "enabled": true });
+    qga.say(&json!({ "return": { "version": "10.0", "supported_commands": [time] } }));
+    lab.until("reachable", || lab.freshness("web").reach == Reach::Reachable);
+    qga
+}
+
+/// A client whose wish the guest's `qemu-guest-agent` has heard.
+fn with_wish(lab: &Lab, qga: &mut FakeQga) -> Line {
+    let mut client = lab.streams("web");
+    client.send(&stream_frame(Kind::Open, 1, &Request::SetTime { unix_ns: 1 }));
+    qga.next("guest-set-time");
+    client
+}
+
+fn is_told_of_a_loss(mut client: Line) {
+    let done = client.next();
+    let Some(StreamOutcome::Failed(failure)) = body(&done) else { panic!("{done:?}") };
+    assert_eq!((done.kind, failure.code), (Kind::Done, FailureCode::Lost));
+}
+
+#[test]
+fn a_wish_to_a_qemu_guest_agent_whose_socket_goes_is_answered() {
+    let mut lab = Lab::new(&["web"]);
+    let mut qga = with_qga(&mut lab);
+    let client = with_wish(&lab, &mut qga);
+    drop(qga);
+    is_told_of_a_loss(client);
+}
+
+#[test]
+fn a_wish_to_a_qemu_guest_agent_that_castras_own_takes_over_from_is_answered() {
+    let mut lab = Lab::new(&["web"]);
+    let mut qga = with_qga(&mut lab);
+    let client = with_wish(&lab, &mut qga);
+    lab.guest("web").greet();
+    is_told_of_a_loss(client);
 }
 
 #[test]

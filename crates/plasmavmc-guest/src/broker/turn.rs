@@ -140,12 +140,10 @@ impl<V: Vms> Broker<V> {
     }
 
     /// A VM's process has ended.
-    fn ended(&mut self, vm: &VmName, now: u64) {
+    pub(super) fn ended(&mut self, vm: &VmName, now: u64) {
         let Some(mut link) = self.links.remove(vm) else { return };
         for (client, frame) in link.switch.guest_gone("the VM stopped") {
-            if let Some(peer) = self.peers.get_mut(&client) {
-                let _ = peer.send(&frame);
-            }
+            self.answer(client, &frame);
         }
         self.lesser_gone(vm);
         self.ledger.log.line(ledger::now(), format_args!("gone vm={vm}"));
@@ -166,6 +164,10 @@ impl<V: Vms> Broker<V> {
         };
         while let Some(event) = lesser(&mut self.links) {
             self.deal_with_lesser(vm, event, now);
+        }
+        // Wherever it went: with its socket, or because Castra's agent is there.
+        if self.links.get(vm).is_some_and(|link| link.lesser.is_none()) {
+            self.lesser_gone(vm);
         }
         let Some(link) = self.links.get_mut(vm) else { return };
         match link.aged(self.config.window_ms, now) {
@@ -212,9 +214,7 @@ impl<V: Vms> Broker<V> {
                 link.note(|record| record.lost = true);
                 link.loss = Some(loss);
                 for (client, frame) in link.switch.guest_gone(loss.as_str()) {
-                    if let Some(peer) = self.peers.get_mut(&client) {
-                        let _ = peer.send(&frame);
-                    }
+                    self.answer(client, &frame);
                 }
             }
             // Only the first word counts: a guest cannot make the record be written again and again.
@@ -285,18 +285,13 @@ impl<V: Vms> Broker<V> {
                 if paid == Paid::No {
                     link.said(1, size, now);
                 }
-                let sent = self.peers.get_mut(&client).map(|peer| peer.send(&frame));
-                if sent == Some(Err(())) {
-                    self.close(client);
-                }
+                self.answer(client, &frame);
             }
             FromGuest::Overrun { client, outcome, cancel } => {
                 link.said(1, size, now);
                 link.send(&cancel);
                 self.ledger.log.line(ledger::now(), format_args!("overrun vm={vm}"));
-                if let Some(peer) = self.peers.get_mut(&client) {
-                    let _ = peer.send(&outcome);
-                }
+                self.answer(client, &outcome);
             }
             FromGuest::Stray => link.said(1, size, now),
         }

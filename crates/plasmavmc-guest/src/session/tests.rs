@@ -128,6 +128,18 @@ fn an_agent_in_the_middle_of_a_frame_is_freed_by_the_filler() {
 }
 
 #[test]
+fn every_frame_counts_until_the_session_is_on_and_then_those_beside_streams() {
+    let data = Frame::stream(Kind::Data, 3, vec![7; 100]).to_bytes();
+    let mut session = new(0);
+    session.receive(&data.repeat(50), 10);
+    assert_eq!(session.take_said(), Said { frames: 50, bytes: 50 * data.len() as u64 });
+    let mut session = on(20);
+    session.take_said();
+    session.receive(&data.repeat(50), 30);
+    assert_eq!(session.take_said(), Said::default(), "the switch counts what streams carry");
+}
+
+#[test]
 fn what_is_left_of_an_agent_that_died_does_not_hide_the_next_ones_reply() {
     let mut session = new(0);
     let hello = hello(&mut session);

@@ -100,7 +100,7 @@ pub fn ensure(session: &Session, layout: &Layout, stay: Stay) -> Ensured {
     let mut silent = 0;
     let mut launched_at: Option<Instant> = None;
     while Instant::now() < end {
-        match ask(layout, &Attach::Rescan) {
+        match ask(layout, &Attach::Rescan { stay: stay == Stay::UntilDown }) {
             Answer::Yes => return Ensured::Served,
             Answer::Silent => {
                 silent += 1;

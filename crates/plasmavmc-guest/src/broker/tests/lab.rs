@@ -29,7 +29,7 @@ pub(super) struct World {
     pub(super) told: Vec<(Option<VmName>, EventKind)>,
 }
 
-struct FakeVms(Arc<Mutex<World>>);
+pub(super) struct FakeVms(Arc<Mutex<World>>);
 
 impl Vms for FakeVms {
     fn live(&mut self) -> Vec<LiveVm> {
@@ -87,10 +87,15 @@ impl Lab {
         self.vms.insert(vm, (child, listener));
     }
 
-    pub(super) fn start(&mut self) {
+    /// A broker that does only what the test has it do.
+    pub(super) fn idle(&self) -> Broker<FakeVms> {
         let config =
             BrokerConfig { layout: self.layout.clone(), lifetime: Lifetime::WithVms, window_ms: 6_000 };
-        let broker = Broker::new(FakeVms(Arc::clone(&self.world)), config).unwrap();
+        Broker::new(FakeVms(Arc::clone(&self.world)), config).unwrap()
+    }
+
+    pub(super) fn start(&mut self) {
+        let broker = self.idle();
         self.broker = Some(thread::spawn(move || broker.run().unwrap()));
     }
 
