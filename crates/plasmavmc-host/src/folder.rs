@@ -21,11 +21,18 @@ use crate::{HostError, IoContext};
 /// to give.
 const PERMISSIONS: u32 = 0o777;
 
+/// The umask where the kernel does not tell.
+const USUAL_UMASK: u32 = 0o022;
+
 /// A directory to be filled.
 #[derive(Debug)]
 pub struct Folder {
     fd: OwnedFd,
     path: PathBuf,
+    /// Whether it was made now, and not there before.
+    is_new: bool,
+    /// Permissions that nothing new has: the user's umask.
+    umask: u32,
 }
 
 /// A file that is not whole yet. Gone when dropped.
@@ -44,7 +51,7 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Self, HostError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, path, flags, Mode::empty()).context("open directory", path)?;
-        Ok(Self { fd, path: path.to_owned() })
+        Ok(Self { fd, path: path.to_owned(), is_new: false, umask: umask() })
     }
 
     /// Its path, as it was named.
@@ -59,14 +66,15 @@ impl Folder {
     /// [`HostError`] where something that is no directory has the name, a link to one included.
     pub fn enter(&self, name: &OsStr) -> Result<Self, HostError> {
         let path = self.named(name)?;
-        match rustix::fs::mkdirat(&self.fd, name, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let is_new = match rustix::fs::mkdirat(&self.fd, name, Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(error) => return Err(error).context("create directory", &path),
-        }
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd =
             rustix::fs::openat(&self.fd, name, flags, Mode::empty()).context("enter directory", &path)?;
-        Ok(Self { fd, path })
+        Ok(Self { fd, path, is_new, umask: self.umask })
     }
 
     /// A file that will be called `name`.
@@ -93,12 +101,16 @@ impl Folder {
         self.rename(&temporary, name, &path)
     }
 
-    /// Gives the directory itself permissions and the time of its last change.
+    /// Gives the directory itself permissions, as far as the umask lets, and the time of its last change;
+    /// one that was there before keeps its own.
     ///
     /// # Errors
     /// [`HostError`].
     pub fn settle(&self, mode: u32, modified_s: i64) -> Result<(), HostError> {
-        settle(&self.fd, mode, modified_s).context("set the permissions of", &self.path)
+        if !self.is_new {
+            return Ok(());
+        }
+        settle(&self.fd, mode & !self.umask, modified_s).context("set the permissions of", &self.path)
     }
 
     fn named(&self, name: &OsStr) -> Result<PathBuf, HostError> {
@@ -144,13 +156,15 @@ impl NewFile<'_> {
         &self.file
     }
 
-    /// Gives the file its name, in the place of what is no directory. It is not flushed: a copy means
+    /// Gives the file its permissions, as far as the umask lets, and its name, in the place of what is no
+    /// directory. It is not flushed: a copy means
     /// nothing that could not be copied again.
     ///
     /// # Errors
     /// [`HostError`]; the file is then gone, and what had the name still has it.
     pub fn finish(self, name: &OsStr, mode: u32, modified_s: i64) -> Result<(), HostError> {
         let path = self.folder.named(name)?;
+        let mode = mode & !self.folder.umask;
         settle(&self.file, mode, modified_s).context("set the permissions of", &path)?;
         self.folder.rename(&self.temporary, name, &path)
     }
@@ -161,6 +175,13 @@ impl Drop for NewFile<'_> {
         // After the rename there is nothing of this name: names are not used twice.
         let _ = rustix::fs::unlinkat(&self.folder.fd, self.temporary.as_str(), AtFlags::empty());
     }
+}
+
+/// The umask of this process, read: to ask the kernel for it is to change it for a moment.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let said = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    said.and_then(|octal| u32::from_str_radix(octal.trim(), 8).ok()).unwrap_or(USUAL_UMASK)
 }
 
 fn settle(fd: impl AsFd, mode: u32, modified_s: i64) -> Result<(), Errno> {
@@ -250,7 +271,31 @@ mod tests {
         assert!(folder.file(OsStr::new("a")).unwrap().finish(OsStr::new("a"), 0o600, 0).is_err());
         assert!(folder.link(OsStr::new("a"), "x").is_err());
         assert_eq!(names(dir.path()), ["a"]);
-        folder.enter(OsStr::new("a")).unwrap().settle(0o711, 5).unwrap();
-        assert_eq!(dir.path().join("a").metadata().unwrap().mode() & 0o777, 0o711);
+    }
+
+    #[test]
+    fn a_directory_that_was_there_keeps_what_it_has_and_nothing_new_passes_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |name: &str| dir.path().join(name).metadata().unwrap().mode() & 0o777;
+        fs::create_dir(dir.path().join("old")).unwrap();
+        let before = dir.path().join("old").metadata().unwrap();
+        let folder = Folder { umask: 0o027, ..Folder::open(dir.path()).unwrap() };
+        for name in ["old", "new"] {
+            folder.enter(OsStr::new(name)).unwrap().settle(0o777, 5).unwrap();
+        }
+        folder.file(OsStr::new("file")).unwrap().finish(OsStr::new("file"), 0o666, 5).unwrap();
+        let inside = folder.enter(OsStr::new("new")).unwrap();
+        inside.file(OsStr::new("file")).unwrap().finish(OsStr::new("file"), 0o666, 5).unwrap();
+        assert_eq!((mode("new"), mode("file"), mode("new/file")), (0o750, 0o640, 0o640));
+        let after = dir.path().join("old").metadata().unwrap();
+        assert_eq!((after.mode(), after.mtime()), (before.mode(), before.mtime()));
+    }
+
+    #[test]
+    fn the_umask_is_the_one_of_this_process() {
+        // What the kernel gives a directory that is asked for with every permission.
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("all")).unwrap();
+        assert_eq!(0o777 & !umask(), dir.path().join("all").metadata().unwrap().mode() & 0o777);
     }
 }

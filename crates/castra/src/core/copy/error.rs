@@ -31,6 +31,14 @@ pub enum CopyError {
         /// The destination.
         place: String,
     },
+    /// What comes from a guest is not written through a link that may have come from it.
+    #[error("`{place}` is a link that leads out of its directory, to `{}`", target.display())]
+    LeadsAway {
+        /// The destination.
+        place: String,
+        /// Where it leads.
+        target: PathBuf,
+    },
     /// What comes from a stream has no name of its own.
     #[error("`{place}` is a directory, and what comes from standard input has no name")]
     StreamNeedsAName {
@@ -102,6 +110,9 @@ impl Explain for CopyError {
             }
             Self::NotADirectory { .. } => {
                 vec!["a destination that ends in `/` is a directory, and made where it is missing".to_owned()]
+            }
+            Self::LeadsAway { target, .. } => {
+                vec![format!("name `{}` itself, where it is meant: a guest can make links", target.display())]
             }
             Self::StreamNeedsAName { place } => {
                 let slash = if place.ends_with('/') || place.ends_with(':') { "" } else { "/" };

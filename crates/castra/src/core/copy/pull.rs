@@ -131,9 +131,15 @@ impl Copier<'_> {
     }
 }
 
+/// Where links are the kernel's, and nobody copies to out of a guest: `/dev/stdout`, `/dev/fd/3`.
+const KERNELS: [&str; 2] = ["/dev", "/proc"];
+
 /// Where `path` leads; a directory is made where its text says that it is one.
 fn end(path: &Path, several: bool) -> Result<End, CopyError> {
     let place = || path.display().to_string();
+    if let Some(target) = leads_away(path) {
+        return Err(CopyError::LeadsAway { place: place(), target });
+    }
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(End::Into(path.to_owned())),
         Ok(meta) => {
@@ -141,7 +147,7 @@ fn end(path: &Path, several: bool) -> Result<End, CopyError> {
             if !meta.is_file() {
                 return Ok(End::Device(path.to_owned()));
             }
-            // The user's own link is followed, as any program that writes the file would do.
+            // A link within its directory is followed, as any program that writes the file would do.
             named(&path.canonicalize().context("find", path)?)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -154,6 +160,21 @@ fn end(path: &Path, several: bool) -> Result<End, CopyError> {
         }
         Err(error) => Err(error).context("look at", path)?,
     }
+}
+
+/// Where `path` leads, where that is a link to something outside its directory: an earlier copy may have
+/// brought it from the guest, which would choose what this one writes to.
+fn leads_away(path: &Path) -> Option<PathBuf> {
+    // Without the slash at its end, over which a link is followed.
+    let (parent, name) = (path.parent()?, path.file_name()?);
+    if !parent.join(name).is_symlink() {
+        return None;
+    }
+    let parent = parent.canonicalize().ok()?;
+    // A link that leads nowhere is replaced.
+    let target = path.canonicalize().ok()?;
+    let stays = target.starts_with(&parent) || KERNELS.iter().any(|kernels| parent.starts_with(kernels));
+    (!stays).then_some(target)
 }
 
 fn named(path: &Path) -> Result<End, CopyError> {
@@ -189,5 +210,29 @@ mod tests {
             assert!(matches!(end(&at(several), true), Err(CopyError::NotADirectory { .. })), "{several}");
         }
         assert!(end(&at("none/new"), false).is_ok(), "that there is no such directory is told later");
+        assert!(end(Path::new("/dev/stdin"), false).is_ok(), "a link of the kernel's");
+    }
+
+    #[test]
+    fn a_link_out_of_its_directory_is_no_destination() {
+        let (dir, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (root, away) = (dir.path().canonicalize().unwrap(), outside.path().canonicalize().unwrap());
+        fs::write(away.join("precious"), "").unwrap();
+        fs::create_dir(root.join("sub")).unwrap();
+        symlink(&away, root.join("dir")).unwrap();
+        symlink(away.join("precious"), root.join("file")).unwrap();
+        symlink("file", root.join("twice")).unwrap();
+        symlink("sub", root.join("inside")).unwrap();
+        symlink(away.join("nothing"), root.join("nowhere")).unwrap();
+        let at = |name: &str| PathBuf::from(format!("{}/{name}", root.display()));
+        for name in ["dir", "dir/", "dir/.", "file", "twice"] {
+            let refused = end(&at(name), false);
+            assert!(
+                matches!(&refused, Err(CopyError::LeadsAway { target, .. }) if target.starts_with(&away)),
+                "{name}: {refused:?}"
+            );
+        }
+        assert_eq!(end(&at("inside"), false).unwrap(), End::Into(at("inside")));
+        assert_eq!(end(&at("nowhere"), false).unwrap(), End::As(root.clone(), "nowhere".into()));
     }
 }
