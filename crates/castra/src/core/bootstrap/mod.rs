@@ -30,7 +30,7 @@ use std::time::Duration;
 use plasmavmc_engine::{BootstrapDecision, Recorded, SkipReason, decide_bootstrap};
 use plasmavmc_host::{FileLock, Layout};
 use plasmavmc_hypervisor::{EventSink, Observe, block_on};
-use plasmavmc_types::{BootstrapMode, VmHandle, VmName, VmSpec};
+use plasmavmc_types::{BootstrapMode, BootstrapStep, VmHandle, VmName, VmSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -186,7 +186,8 @@ impl Bootstraps<'_> {
         let vm = &handle.name;
         let inputs = look(vm, bootstrap)?;
         let base = self.base(handle)?;
-        let _lock = FileLock::acquire(&self.layout.bootstrap_lock(vm), bootstrap.timeout)?;
+        let bound = longest(handshake, bootstrap.timeout);
+        let _lock = FileLock::acquire(&self.layout.bootstrap_lock(vm), bound)?;
         let (layout, sink) = (self.layout, self.sink);
         let job = Job { layout, vm, bootstrap, mode, first, handshake, inputs: &inputs, base, sink };
         let window_ms = self.channel.freshness_window_ms();
@@ -200,6 +201,12 @@ impl Bootstraps<'_> {
         identity(self.layout, &spec)
             .map_err(|source| Error::BootstrapInput { vm: handle.name.clone(), source })
     }
+}
+
+/// How long a bootstrap may take: the wait for its guest, and each step after it.
+fn longest(handshake: Duration, timeout: Duration) -> Duration {
+    let steps = BootstrapStep::ALL.len() - 1;
+    handshake.saturating_add(timeout.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX)))
 }
 
 fn identity(layout: &Layout, spec: &VmSpec) -> Result<BaseIdentity, InputError> {
@@ -232,4 +239,17 @@ pub(crate) fn plan(
         None => (BaseIdentity::none(), Recorded::Nothing),
     };
     Ok(decide_bootstrap(mode, &digest(bootstrap, &inputs, &base).map_err(fault)?, &recorded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_bootstrap_waits_as_long_as_the_first_may_take() {
+        let seconds = Duration::from_secs;
+        // The wait, connect, transfer, apply, verify.
+        assert_eq!(longest(seconds(300), seconds(60)), seconds(300 + 4 * 60));
+        assert_eq!(longest(Duration::MAX, seconds(1)), Duration::MAX);
+    }
 }

@@ -203,6 +203,11 @@ impl Driver<'_, '_> {
     fn apply(&mut self, tell: &mut Teller<'_>) -> Result<(), StepFault> {
         self.may_begin(FirstStep::Apply)?;
         self.forget(tell)?;
+        // What an earlier run of it reached is not what this one does. Nothing is written where nothing is to
+        // be taken back: the script may be what makes room.
+        if self.staged.as_ref().is_some_and(|staged| staged.applied) {
+            self.put_state(false)?;
+        }
         failpoint::hit("bootstrap.applying");
         let direct = self.names_interpreter.map_or_else(|| names_interpreter(&self.job.inputs.script), Ok)?;
         let argv = match direct {
@@ -257,7 +262,8 @@ impl Driver<'_, '_> {
     /// Takes the notes away that say what was done on this disk.
     fn forget(&mut self, tell: &mut Teller<'_>) -> Result<(), StepFault> {
         record::forget(self.job.layout, self.job.vm)?;
-        self.prepare(tell, &format!("rm -f {RECORD}"))
+        // On the disk, before anything is changed: a guest that crashes would find it again.
+        self.prepare(tell, &format!("rm -f {RECORD} && sync"))
     }
 
     /// Whether what this step needs lies in the guest. A step before it sees to that.

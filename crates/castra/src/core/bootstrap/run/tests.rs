@@ -109,7 +109,10 @@ impl Guest for FakeGuest<'_> {
             let mut files = self.0.files.borrow_mut();
             match line.starts_with("-rf") {
                 true => files.retain(|path, _| !path.starts_with(&format!("{DIR}/"))),
-                false => drop(files.remove(RECORD)),
+                false => {
+                    assert!(line.ends_with(" && sync"), "a crash brings the record back: {line}");
+                    drop(files.remove(RECORD));
+                }
             }
             return Ok(Ended::Exited(0));
         }
@@ -294,6 +297,12 @@ fn a_bootstrap_does_not_begin_in_the_middle_of_another() {
     world.disk.script.set(Some(0));
     begin(FirstStep::Apply).unwrap();
     begin(FirstStep::Verify).unwrap();
+    // The script did well before, and now it does not.
+    world.disk.script.set(Some(1));
+    assert!(begin(FirstStep::Apply).is_err());
+    assert_eq!(fault(begin(FirstStep::Verify)), CannotResume::NotApplied);
+    world.disk.script.set(Some(0));
+    begin(FirstStep::Apply).unwrap();
     fs::write(world.project.path().join("dist/bin.conf"), "other").unwrap();
     assert_eq!(fault(begin(FirstStep::Apply)), CannotResume::Another);
 }
