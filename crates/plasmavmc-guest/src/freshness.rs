@@ -74,8 +74,7 @@ pub struct Freshness {
 /// Decides whether a guest counts as reachable.
 pub fn judge(evidence: Evidence<'_>) -> Freshness {
     let age_ms = evidence.record.and_then(|record| age(record, &evidence));
-    let is_on =
-        evidence.record.is_some_and(|record| !record.lost && Some(record.broker) == evidence.holder);
+    let is_on = evidence.record.is_some_and(|record| !record.lost && Some(record.broker) == evidence.holder);
     let reach = match (evidence.broker, age_ms) {
         (BrokerLock::Free, _) => Reach::Offline,
         (BrokerLock::Held, Some(age)) if is_on && age <= evidence.window_ms => Reach::Reachable,

@@ -77,7 +77,7 @@ pub(super) struct LifecycleTable {
 pub(super) struct ChannelTable {
     /// How old a guest's last answer may be, in seconds, for it to count as reachable. A guest is asked
     /// every 2 s.
-    #[schemars(range(min = 1, max = 300), extend("default" = 6))]
+    #[schemars(range(min = 3, max = 300), extend("default" = 6))]
     pub(super) freshness_window_secs: Option<u64>,
 }
 

@@ -55,6 +55,9 @@ pub const MAX_ENV_BYTES: usize = 8 * 1024;
 /// The most bytes of a `verify`, for the same reason: env, `verify` and what Castra adds fit 64 KiB.
 pub const MAX_VERIFY_BYTES: usize = 2 * 1024;
 
+/// The shortest freshness window, in seconds: a guest is asked every 2 s, and needs time to answer.
+pub const MIN_FRESHNESS_WINDOW_SECS: u32 = 3;
+
 /// The longest freshness window, in seconds: whoever waits longer for a guest has lost it.
 pub const MAX_FRESHNESS_WINDOW_SECS: u32 = 300;
 

@@ -208,7 +208,7 @@ impl Default for Lifecycle {
 /// How guests are listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Channel {
-    /// How old a guest's last answer may be for it to count as reachable, 1 to 300 s.
+    /// How old a guest's last answer may be for it to count as reachable, 3 to 300 s.
     ///
     /// Default 6 s: a guest is asked every 2 s, so one answer may be lost and one late.
     pub freshness_window: Duration,

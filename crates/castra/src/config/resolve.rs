@@ -9,7 +9,10 @@ use plasmavmc_host::Layout;
 use plasmavmc_host::image::catalogue::DEFAULT_IMAGE;
 
 use super::fault::{At, Fault, Faults};
-use super::limits::{DEFAULT_CPUS, DEFAULT_MEMORY, MAX_FRESHNESS_WINDOW_SECS, MAX_WAIT_SECS, VERSION};
+use super::limits::{
+    DEFAULT_CPUS, DEFAULT_MEMORY, MAX_FRESHNESS_WINDOW_SECS, MAX_WAIT_SECS, MIN_FRESHNESS_WINDOW_SECS,
+    VERSION,
+};
 use super::path::{self, Base};
 use super::position::SourceMap;
 use super::project::{BaseImage, Channel, Lifecycle, Project, ProjectName, VmConfig};
@@ -157,9 +160,10 @@ fn read_lifecycle(node: &Node<'_>, faults: &mut Faults<'_>) -> Lifecycle {
 fn read_channel(node: &Node<'_>, faults: &mut Faults<'_>) -> Channel {
     let default = Channel::default();
     let Some(mut table) = node.table("`[channel]`", "[channel]", faults) else { return default };
+    let range = MIN_FRESHNESS_WINDOW_SECS..=MAX_FRESHNESS_WINDOW_SECS;
     let secs = table
         .take("freshness_window_secs")
-        .and_then(|node| node.integer(&(1..=MAX_FRESHNESS_WINDOW_SECS), "freshness_window_secs = 6", faults));
+        .and_then(|node| node.integer(&range, "freshness_window_secs = 6", faults));
     table.finish(faults);
     secs.map_or(default, |secs| Channel { freshness_window: Duration::from_secs(secs.into()) })
 }

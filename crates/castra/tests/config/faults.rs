@@ -56,7 +56,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "a freshness window out of range, and a key that is none",
-        "[channel]\nfreshness_window_secs = 0\nfreshness = 3\n[[vms]]\nname = \"a\"\n",
+        "[channel]\nfreshness_window_secs = 2\nfreshness = 3\n[[vms]]\nname = \"a\"\n",
     ),
     ("a wait that is a text", "[lifecycle]\nsigterm_wait_secs = \"10 s\"\n[[vms]]\nname = \"a\"\n"),
     // Names.

@@ -163,7 +163,7 @@ fn projects() -> impl Strategy<Value = Project> {
         sigterm_wait: Duration::from_secs(term),
         sigkill_wait: Duration::from_secs(kill),
     });
-    let channel = (1..=300u64).prop_map(|secs| Channel { freshness_window: Duration::from_secs(secs) });
+    let channel = (3..=300u64).prop_map(|secs| Channel { freshness_window: Duration::from_secs(secs) });
     let parts = (name, state_root, vec(vms(), 1..5), lifecycle, channel);
     parts.prop_map(|(name, state_root, vms, lifecycle, channel)| {
         let env = env();

@@ -154,7 +154,7 @@ const BAD_FILES: &[&str] = &[
     "[project]\nstate_dir = \"\"\n[[vms]]\nname = \"a\"",
     "[project]\nstate = \"x\"\n[[vms]]\nname = \"a\"",
     "[lifecycle]\nsigterm_wait_secs = 3601\n[[vms]]\nname = \"a\"",
-    "[channel]\nfreshness_window_secs = 0\n[[vms]]\nname = \"a\"",
+    "[channel]\nfreshness_window_secs = 2\n[[vms]]\nname = \"a\"",
     "[channel]\nfreshness_window_secs = 301\n[[vms]]\nname = \"a\"",
     "[lifecycle]\nsigterm_wait_secs = -1\n[[vms]]\nname = \"a\"",
     "[lifecycle]\nsigterm_wait_secs = \"1\"\n[[vms]]\nname = \"a\"",

@@ -6,7 +6,7 @@
 
 use castra_agent_proto::message::{GuestStage, Outcome};
 use plasmavmc_guest::clock::boot_ms;
-use plasmavmc_guest::freshness::{DEFAULT_WINDOW_MS, Evidence, Reach, judge};
+use plasmavmc_guest::freshness::{Evidence, Reach, judge};
 use plasmavmc_guest::presence::{holder, lock_state};
 use plasmavmc_guest::record::SessionRecord;
 use plasmavmc_host::Layout;
@@ -22,8 +22,8 @@ pub fn guest_stages(layout: &Layout, vm: &VmName, launched_ms: u64) -> Vec<Stage
     record.map(|record| stages(&record, launched_ms)).unwrap_or_default()
 }
 
-/// Whether the guest of a VM that runs answered the broker within the default window.
-pub fn is_reachable(layout: &Layout, vm: &VmName) -> bool {
+/// Whether the guest of a VM that runs answered the broker within the window.
+pub fn is_reachable(layout: &Layout, vm: &VmName, window_ms: u64) -> bool {
     let Ok(boot_id) = BootId::current() else { return false };
     let record = SessionRecord::read(layout, vm);
     let evidence = Evidence {
@@ -33,7 +33,7 @@ pub fn is_reachable(layout: &Layout, vm: &VmName) -> bool {
         boot_id,
         record: record.as_ref(),
         now_ms: boot_ms(),
-        window_ms: DEFAULT_WINDOW_MS,
+        window_ms,
     };
     judge(evidence).reach == Reach::Reachable
 }
@@ -99,6 +99,23 @@ mod tests {
             flooded: false,
             stages: BTreeMap::from([(GuestStage::Init, 2_500), (GuestStage::Network, 2_800)]),
         }
+    }
+
+    #[test]
+    fn a_guest_that_runs_is_judged_by_the_window_it_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layout, vm): (_, VmName) = (Layout::new(dir.path()), "web".parse().unwrap());
+        let presence = plasmavmc_guest::presence::Presence::claim(&layout).unwrap();
+        let me = Process::of_this_process().unwrap().identity();
+        let record = SessionRecord { last_seen_ms: boot_ms().saturating_sub(4_000), ..record() };
+        for dir in [layout.sessions(), layout.pid_file(&vm).parent().unwrap().to_owned()] {
+            plasmavmc_host::publish::private_dir(&dir).unwrap();
+        }
+        record.write(&layout, &vm).unwrap();
+        PidFile { identity: me, token: record.run }.write(&layout.pid_file(&vm)).unwrap();
+        assert!(is_reachable(&layout, &vm, 60_000) && !is_reachable(&layout, &vm, 3_000));
+        drop(presence);
+        assert!(!is_reachable(&layout, &vm, 60_000));
     }
 
     #[test]

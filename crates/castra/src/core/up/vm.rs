@@ -77,6 +77,7 @@ impl VmUp<'_> {
             console_before: launched.console_before,
             launched: launched.at,
             launched_ms: (launched.change == Change::Started).then(|| since_boot(launched.at)),
+            window_ms: self.bootstraps.channel.freshness_window_ms(),
             timeout: self.options.timeout,
             timeline: Vec::new(),
         };

@@ -51,6 +51,8 @@ pub(super) struct Wait<'a> {
     pub(super) launched: Instant,
     /// The same moment in milliseconds since the host's boot; none where it ran before.
     pub(super) launched_ms: Option<u64>,
+    /// How old an answer of its guest may be, in milliseconds.
+    pub(super) window_ms: u64,
     pub(super) timeout: Duration,
     pub(super) timeline: Vec<StageTime>,
 }
@@ -102,7 +104,9 @@ impl Wait<'_> {
                     self.reached_at(seen.stage, seen.at_ms);
                 }
             }
-            None if !self.has_reached(Stage::Handshake) && is_reachable(self.layout, &self.vm.name) => {
+            None if !self.has_reached(Stage::Handshake)
+                && is_reachable(self.layout, &self.vm.name, self.window_ms) =>
+            {
                 self.reached(Stage::Handshake);
             }
             None => {}
