@@ -1,17 +1,19 @@
 //! Whether a workspace has a broker: it holds a lock for as long as it lives, and names itself in the
 //! lock's file for people and for `doctor`. The name proves nothing; the lock does. Tests: below.
 
-use std::fs;
 use std::io::{Seek, Write};
 use std::time::Duration;
 
 use plasmavmc_host::process::{Process, ProcessIdentity};
-use plasmavmc_host::{FileLock, HostError, IoContext, Layout, LockError};
+use plasmavmc_host::{FileLock, HostError, IoContext, Layout, LockError, plain};
 
 use crate::freshness::BrokerLock;
 
 /// How long a broker that starts waits for the lock: those who look at it hold it for microseconds.
 const CLAIM_BOUND: Duration = Duration::from_millis(200);
+
+/// Most bytes of the lock's file that are read.
+const IDENTITY_MAX: u64 = 4096;
 
 /// The right to be the broker, given up when dropped.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub fn lock_state(layout: &Layout) -> BrokerLock {
 
 /// Who the broker is, or the last one was.
 pub fn identity(layout: &Layout) -> Option<ProcessIdentity> {
-    serde_json::from_slice(&fs::read(layout.broker_lock()).ok()?).ok()
+    serde_json::from_slice(&plain::read(&layout.broker_lock(), IDENTITY_MAX).ok()??).ok()
 }
 
 /// Who holds the broker's lock now; none where nobody does, or where whoever took it this moment has not

@@ -20,6 +20,7 @@ pub mod keys;
 mod layout;
 mod lock;
 pub mod overlay;
+pub mod plain;
 pub mod ports;
 pub mod preflight;
 pub mod process;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use plasmavmc_types::{ErrorKind, Explain};
 
-use crate::{HostError, IoContext, publish};
+use crate::{HostError, IoContext, plain, publish};
 
 /// A lock on a file, freed when dropped. Exclusive, unless it was asked for as a shared one.
 #[derive(Debug)]
@@ -103,10 +103,7 @@ impl FileLock {
     /// # Errors
     /// [`HostError::Io`].
     pub fn is_held(path: &Path) -> Result<bool, HostError> {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-            result => result.context("open", path)?,
-        };
+        let Some(file) = plain::open(path)? else { return Ok(false) };
         match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
@@ -122,7 +119,10 @@ impl FileLock {
 
 fn open(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    // Its holder writes its name into it: that must not go into whatever a link leads to.
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
 }
 
 impl Explain for LockError {
@@ -161,6 +161,16 @@ mod tests {
         drop(first);
         assert!(!FileLock::is_held(&path).unwrap());
         assert!(FileLock::try_acquire(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_is_never_taken_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, path) = (dir.path().join("file"), dir.path().join("web.lock"));
+        std::fs::write(&file, "kept").unwrap();
+        std::os::unix::fs::symlink(&file, &path).unwrap();
+        assert!(matches!(FileLock::try_acquire(&path), Err(LockError::Host { .. })));
+        assert!(FileLock::is_held(&path).is_err());
     }
 
     #[test]

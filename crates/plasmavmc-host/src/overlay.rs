@@ -241,6 +241,19 @@ fn shown(path: Option<&Path>) -> String {
     path.map_or_else(|| "no other image".to_owned(), |path| format!("`{}`", path.display()))
 }
 
+/// Whether Castra made the file at `path`: its header holds the note of the base it was made on.
+///
+/// # Errors
+/// [`HostError::Io`] where it is there and cannot be read.
+pub fn is_own(path: &Path) -> Result<bool, HostError> {
+    let file = match open_without_waiting(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.context("open", path)?,
+    };
+    let header = read_header(&file).context("read", path)?.ok();
+    Ok(header.is_some_and(|header| header.made_on.is_some()))
+}
+
 /// Deletes an overlay and returns the disk space that freed: none where there was no file.
 ///
 /// Two projects may name one file, so that it is not enough to know that the caller's own VM has

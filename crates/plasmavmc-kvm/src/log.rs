@@ -3,12 +3,10 @@
 //! Each launch begins with a header line that holds its token, so that the words of one run are
 //! told from those of the runs before. Tests: below.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use plasmavmc_host::{HostError, IoContext, publish};
 use plasmavmc_types::{RunToken, Timestamp};
 
 /// How much of a log is read: its end.
@@ -17,43 +15,6 @@ const READ_MAX: u64 = 64 * 1024;
 /// How long a serial log may be when a run begins, in bytes. Weeks of an idle guest's words; a guest
 /// that writes without end makes it longer than that within its run.
 pub(crate) const SERIAL_MAX: u64 = 16 << 20;
-
-/// Opens a log for appending, readable by this user only where it is made now.
-pub(crate) fn open(path: &Path) -> Result<File, HostError> {
-    make_way(path)?;
-    ours(File::options().append(true)).open(path).context("open", path)
-}
-
-/// Empties a log, or makes an empty one, readable by this user only.
-pub(crate) fn empty(path: &Path) -> Result<(), HostError> {
-    make_way(path)?;
-    ours(File::options().write(true).truncate(true)).open(path).map(drop).context("empty", path)
-}
-
-/// Puts a log aside that has grown longer than [`SERIAL_MAX`], in the place of the one before it.
-pub(crate) fn rotate(path: &Path, before: &Path) -> Result<(), HostError> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() && found.len() > SERIAL_MAX => {
-            fs::rename(path, before).context("put aside", path)
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A file that is made private, and never reached through a symbolic link.
-fn ours(options: &mut OpenOptions) -> &mut OpenOptions {
-    let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    options.create(true).mode(0o600).custom_flags(flags)
-}
-
-/// Removes what is no file from a log's place: a symbolic link would lead a guest's words into
-/// another file, which need not be the workspace's own.
-fn make_way(path: &Path) -> Result<(), HostError> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if !found.is_file() => publish::remove(path).map(drop),
-        _ => Ok(()),
-    }
-}
 
 /// Writes the header of a launch.
 pub(crate) fn begin(mut log: &File, token: RunToken, at: Timestamp, command: &str) -> io::Result<()> {
@@ -105,7 +66,7 @@ mod tests {
         let (first, second) = (RunToken::generate(), RunToken::generate());
         let at = Timestamp::from_unix_millis(0);
         for (token, words) in [(first, "qemu: out of luck\n"), (second, "")] {
-            let log = open(&path).unwrap();
+            let log = plasmavmc_host::plain::append(&path).unwrap();
             begin(&log, token, at, "qemu-system-x86_64 -nodefaults").unwrap();
             (&log).write_all(words.as_bytes()).unwrap();
         }

@@ -75,9 +75,12 @@ pub enum Width {
 }
 
 impl Width {
-    /// Fewer columns than this are treated as this many: a terminal of a few columns, or one that
-    /// says 0, cannot be laid out for.
+    /// Fewer columns than this are treated as this many: a terminal of a few columns cannot be laid
+    /// out for.
     const MIN: u16 = 40;
+
+    /// The columns of a terminal that does not know how many it has, and says 0.
+    const UNKNOWN: u16 = 80;
 
     /// The width of the terminal behind `stream`.
     pub(crate) fn of(stream: impl std::os::fd::AsFd) -> Self {
@@ -89,7 +92,11 @@ impl Width {
 
     /// A terminal of `columns` columns.
     pub const fn columns(columns: u16) -> Self {
-        Self::Columns(if columns < Self::MIN { Self::MIN } else { columns })
+        Self::Columns(match columns {
+            0 => Self::UNKNOWN,
+            few if few < Self::MIN => Self::MIN,
+            columns => columns,
+        })
     }
 }
 
@@ -129,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_terminal_without_columns_is_given_some() {
-        assert_eq!(Width::columns(0), Width::Columns(40));
+        assert_eq!(Width::columns(0), Width::Columns(80));
+        assert_eq!(Width::columns(7), Width::Columns(40));
         assert_eq!(Width::columns(120), Width::Columns(120));
     }
 

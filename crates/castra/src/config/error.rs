@@ -129,9 +129,9 @@ impl Explain for ConfigError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::NotFound { .. } => {
-                "write one with `castra init`, name one with `--config PATH`, or go without: `--allow-synthetic`".to_owned()
+                "write one with `castra init`, name one with `--config PATH`, or name the workspace of VMs that run: `--workspace ID`".to_owned()
             }
-            Self::NotNamed => "name one with `--config PATH`, or go without: `--allow-synthetic`".to_owned(),
+            Self::NotNamed => "name one with `--config PATH`, or the workspace of VMs that run with `--workspace ID`".to_owned(),
             Self::Missing { path } => format!("write one with `castra init --config {}`", path.display()),
             Self::NotAFile { path, found: NotAFile::Directory { holds_config: true } } => {
                 format!("name the file in it: `--config {}`", path.join(FILE_NAME).display())

@@ -60,7 +60,7 @@ fn host_folder(text: &str, base: &Base<'_>) -> Result<PathBuf, Rule> {
     if !in_full && !path.starts_with(base.env.config_dir()) {
         return Err(Rule::MountOutside { path });
     }
-    match meets_own_files(&path, base.state_root, &base.env.castra_home) {
+    match meets(&path, base.state_root) || meets(&path, &base.env.castra_home) {
         true => Err(Rule::MountOfOwnFiles { path }),
         false => Ok(path),
     }
@@ -68,6 +68,6 @@ fn host_folder(text: &str, base: &Base<'_>) -> Result<PathBuf, Rule> {
 
 /// Whether a folder lies in a directory of Castra's own files, or holds one: with the keys there, a guest
 /// could get into others.
-pub(crate) fn meets_own_files(folder: &Path, state_root: &Path, castra_home: &Path) -> bool {
-    [state_root, castra_home].iter().any(|own| own.starts_with(folder) || folder.starts_with(own))
+pub(crate) fn meets(folder: &Path, own: &Path) -> bool {
+    own.starts_with(folder) || folder.starts_with(own)
 }

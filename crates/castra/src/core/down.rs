@@ -6,7 +6,7 @@
 //! `tests/it/records.rs`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plasmavmc_engine::{LadderPolicy, stop};
@@ -267,15 +267,19 @@ impl Shutdown<'_> {
                 disk.persistence = Persistence::Persistent;
             }
         }
-        discard_disposable(&vm.name, &disks, found, &self.sink)
+        discard_disposable(self.target.layout.root(), &vm.name, &disks, found, &self.sink)
     }
 }
 
 /// Discards the disposable disks of a VM that is known to be stopped, under its lock.
 ///
+/// Only those in the workspace at `root`, and elsewhere those that Castra made: a record can have come
+/// with a cloned repository, and must not choose which of the user's files go.
+///
 /// # Errors
 /// [`Error::Host`] where a file cannot be removed.
 pub(crate) fn discard_disposable(
+    root: &Path,
     vm: &VmName,
     disks: &[DiskSpec],
     found: Option<&StopReason>,
@@ -287,13 +291,13 @@ pub(crate) fn discard_disposable(
             sink.emit(Some(vm), EventKind::VmFoundStopped { reason: reason.clone() });
         }
         match disk.persistence {
-            Persistence::Disposable => {
+            Persistence::Disposable if may_go(root, &disk.path) => {
                 let bytes = overlay::discard(&disk.path)?.as_bytes();
                 reclaimed += bytes;
                 let path = disk.path.clone();
                 sink.emit(Some(vm), EventKind::EphemeralLayerDiscarded { path, reclaimed_bytes: bytes });
             }
-            Persistence::Persistent => {
+            Persistence::Disposable | Persistence::Persistent => {
                 let size_bytes = plasmavmc_host::disk::usage(&disk.path)?.as_bytes();
                 let path = disk.path.clone();
                 sink.emit(Some(vm), EventKind::PersistentLayerKept { path, size_bytes });
@@ -303,11 +307,41 @@ pub(crate) fn discard_disposable(
     Ok(ByteSize::bytes(reclaimed))
 }
 
+/// Whether a file is the workspace's, or an overlay that Castra made.
+fn may_go(root: &Path, path: &Path) -> bool {
+    let inside = || Some(path.parent()?.canonicalize().ok()?.starts_with(root.canonicalize().ok()?));
+    inside() == Some(true) || overlay::is_own(path).unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use plasmavmc_types::VmId;
 
     use super::*;
+
+    #[test]
+    fn a_record_never_makes_a_file_go_that_castra_did_not_make() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("w");
+        std::fs::create_dir_all(root.join("overlays")).unwrap();
+        let own = dir.path().join("thesis.tex");
+        std::fs::write(&own, "words").unwrap();
+        let disk = |path: PathBuf| DiskSpec {
+            id: "root".parse().unwrap(),
+            path,
+            format: plasmavmc_types::DiskFormat::Qcow2,
+            backing: None,
+            read_only: false,
+            persistence: Persistence::Disposable,
+        };
+        let sink = Recorder::forwarding(&|_| {});
+        let vm = "web".parse().unwrap();
+        let inside = root.join("overlays/web.qcow2");
+        std::fs::write(&inside, "").unwrap();
+        let disks = [disk(own.clone()), disk(root.join("overlays/../../thesis.tex")), disk(inside.clone())];
+        discard_disposable(&root, &vm, &disks, None, &sink).unwrap();
+        assert!(own.exists() && !inside.exists());
+    }
 
     #[test]
     fn nobody_gives_a_lock_up_before_a_shutdown_may_take() {

@@ -43,7 +43,7 @@ impl Operation {
     pub fn begin(layout: &Layout, vm: &VmName, kind: OperationKind) -> Result<Self, HostError> {
         let path = layout.operation(vm);
         if let Some(dir) = path.parent() {
-            publish::private_dir(dir)?;
+            publish::private_dir_below(layout.root(), dir)?;
         }
         let marker = Marker { kind, by: Process::of_this_process()?.identity() };
         let text = serde_json::to_vec(&marker).expect("plain values serialise");

@@ -7,13 +7,15 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use plasmavmc_host::Layout;
+use plasmavmc_host::{Layout, plain};
 use plasmavmc_hypervisor::EventSink;
 use plasmavmc_types::{Event, EventKind, VmName};
+
+/// How long the log may be when a command begins, in bytes; then it is put aside as `events.jsonl.1`.
+const LOG_MAX: u64 = 16 << 20;
 
 /// Sees events as they happen. Called from several threads, one event at a time.
 pub type Observer<'a> = dyn Fn(&Event) + Sync + 'a;
@@ -52,8 +54,10 @@ impl<'a> Recorder<'a> {
     /// A recorder of the same stream that keeps the events of the workspace at `layout`.
     #[must_use]
     pub fn keeping(&self, layout: &Layout) -> Self {
-        let log = File::options().append(true).create(true).mode(0o600).open(layout.events_log()).ok();
-        Self { stream: Arc::clone(&self.stream), log }
+        let path = layout.events_log();
+        let log = plain::rotate(&path, &path.with_extension("jsonl.1"), LOG_MAX)
+            .and_then(|()| plain::append(&path));
+        Self { stream: Arc::clone(&self.stream), log: log.ok() }
     }
 }
 

@@ -36,6 +36,7 @@ mod moved;
 mod overlays;
 mod persist;
 mod places;
+mod planted;
 mod ports;
 mod preflight;
 mod process_faults;

@@ -60,14 +60,14 @@ fn up_without_a_config_says_what_to_do() {
     --- stderr
     error: no `castra.toml` in `$TEST/project` or a directory above it
 
-    hint: write one with `castra init`, name one with `--config PATH`, or go without: `--allow-synthetic`
+    hint: write one with `castra init`, name one with `--config PATH`, or name the workspace of VMs that run: `--workspace ID`
     ");
     assert_answer!(env, env.castra(["up", "--skip-discovery"]), @r"
     exit code 2
     --- stderr
     error: no config is named and none may be searched for
 
-    hint: name one with `--config PATH`, or go without: `--allow-synthetic`
+    hint: name one with `--config PATH`, or the workspace of VMs that run with `--workspace ID`
     ");
     assert_eq!(TestEnv::tree(env.path()), ["home", "project"]);
 }

@@ -1,16 +1,17 @@
 //! What the broker writes down: records, its log, and the events it tells. Nothing that cannot be
 //! written stops it: the next keepalive writes again, and ages tell meanwhile.
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::SystemTime;
 
 use plasmavmc_host::process::{BootId, Process, ProcessIdentity};
-use plasmavmc_host::{HostError, Layout, publish};
+use plasmavmc_host::{HostError, Layout, plain, publish};
 use plasmavmc_types::{Timestamp, VmName};
 
 use super::log::Log;
 use crate::record::SessionRecord;
+
+/// How long the log may be when a broker starts, in bytes; then it is put aside.
+const LOG_MAX: u64 = 16 << 20;
 
 /// Where the broker writes.
 #[derive(Debug)]
@@ -26,9 +27,12 @@ impl Ledger {
     /// # Errors
     /// [`HostError`] where the directory of records cannot be made.
     pub(super) fn open(layout: Layout) -> Result<Self, HostError> {
-        publish::private_dir(&layout.sessions())?;
-        publish::private_dir(&layout.logs())?;
-        let log = File::options().append(true).create(true).mode(0o600).open(layout.broker_log());
+        publish::private_dir_below(layout.root(), &layout.sessions())?;
+        publish::private_dir_below(layout.root(), &layout.logs())?;
+        plain::clear_links(&layout)?;
+        let path = layout.broker_log();
+        let log =
+            plain::rotate(&path, &path.with_extension("log.1"), LOG_MAX).and_then(|()| plain::append(&path));
         let broker = Process::of_this_process()?.identity();
         Ok(Self { layout, broker, log: Log(log.ok()) })
     }

@@ -11,14 +11,14 @@ mod openssh;
 
 use std::fmt;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use self::openssh::Pair;
-use crate::{HostError, IoContext, Layout, publish};
+use crate::{HostError, IoContext, Layout, plain, publish};
 use plasmavmc_types::VmName;
 
 /// An Ed25519 key pair.
@@ -84,12 +84,15 @@ impl fmt::Debug for KeyPair {
 /// # Errors
 /// [`HostError`] where it cannot be read or made.
 pub fn client_key(layout: &Layout) -> Result<KeyPair, HostError> {
-    let pair = ensure(&layout.client_key(), CLIENT_COMMENT)?;
+    let pair = ensure(layout, &layout.client_key(), CLIENT_COMMENT)?;
     // ssh believes this file about the private one, so it has to be right.
     let public = format!("{} {CLIENT_COMMENT}\n", pair.public_line());
     write_if_different(&layout.client_public_key(), &public)?;
     Ok(pair)
 }
+
+/// Most bytes of a key's file that are read: an Ed25519 key has some 400.
+const READ_MAX: u64 = 64 << 10;
 
 /// What the public half of a workspace's key ends with, to be recognised by in a guest.
 pub const CLIENT_COMMENT: &str = "castra";
@@ -99,20 +102,18 @@ pub const CLIENT_COMMENT: &str = "castra";
 /// # Errors
 /// [`HostError`] where it cannot be read or made.
 pub fn host_key(layout: &Layout, vm: &VmName, alias: &str) -> Result<KeyPair, HostError> {
-    let pair = ensure(&layout.host_key(vm), vm.as_str())?;
+    let pair = ensure(layout, &layout.host_key(vm), vm.as_str())?;
     write_if_different(&layout.known_hosts(vm), &format!("{alias} {}\n", pair.public_line()))?;
     Ok(pair)
 }
 
 /// Reads the key at `path`, or makes it. Of several commands that make it at once, one wins and the
 /// others read what it made.
-fn ensure(path: &Path, comment: &str) -> Result<KeyPair, HostError> {
+fn ensure(layout: &Layout, path: &Path, comment: &str) -> Result<KeyPair, HostError> {
     if let Some(pair) = read(path)? {
         return Ok(pair);
     }
-    if let Some(dir) = path.parent() {
-        publish::private_dir(dir)?;
-    }
+    publish::private_dir_below(layout.root(), &layout.keys())?;
     let pair = KeyPair::generate()?;
     let mut file = publish::temporary(path)?;
     file.write_all(pair.to_openssh(comment).as_bytes()).context("write", path)?;
@@ -122,14 +123,13 @@ fn ensure(path: &Path, comment: &str) -> Result<KeyPair, HostError> {
     read(path)?.ok_or_else(|| malformed(path, "it went away while it was read"))
 }
 
+/// A link in a key's place, which may have come with a cloned repository, would hand a key of the user's
+/// own to a guest: it is not followed.
 fn read(path: &Path) -> Result<Option<KeyPair>, HostError> {
-    match fs::read_to_string(path) {
-        Ok(text) => match KeyPair::from_openssh(&text) {
-            Some(pair) => Ok(Some(pair)),
-            None => Err(malformed(path, "it has a passphrase, is of another kind or is damaged")),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).context("read", path),
+    let Some(bytes) = plain::read(path, READ_MAX)? else { return Ok(None) };
+    match std::str::from_utf8(&bytes).ok().and_then(KeyPair::from_openssh) {
+        Some(pair) => Ok(Some(pair)),
+        None => Err(malformed(path, "it has a passphrase, is of another kind or is damaged")),
     }
 }
 
@@ -198,6 +198,21 @@ mod tests {
         fs::write(layout.client_key(), "half").unwrap();
         assert!(matches!(client_key(&layout), Err(HostError::Malformed { .. })));
         assert_eq!(fs::read_to_string(layout.client_key()).unwrap(), "half");
+    }
+
+    #[test]
+    fn a_link_in_a_keys_place_hands_no_key_of_the_users_to_a_guest() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("w"));
+        let own = dir.path().join("id_ed25519");
+        fs::write(&own, KeyPair::generate().unwrap().to_openssh("me")).unwrap();
+        fs::create_dir_all(layout.keys()).unwrap();
+        let vm: VmName = "web".parse().unwrap();
+        std::os::unix::fs::symlink(&own, layout.host_key(&vm)).unwrap();
+        assert!(matches!(host_key(&layout, &vm, "a-web"), Err(HostError::Malformed { .. })));
+        fs::remove_dir_all(layout.keys()).unwrap();
+        std::os::unix::fs::symlink(dir.path(), layout.keys()).unwrap();
+        assert!(host_key(&layout, &vm, "a-web").is_err());
     }
 
     #[test]

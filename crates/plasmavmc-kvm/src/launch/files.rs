@@ -9,13 +9,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use plasmavmc_host::{FileLock, HostError, IoContext, Layout, publish, socket};
+use plasmavmc_host::{FileLock, HostError, IoContext, Layout, plain, publish, socket};
 use plasmavmc_hypervisor::Error;
 use plasmavmc_types::{DiskFormat, Firmware, VmName, VmSpec};
 
 use crate::argv::fd;
 use crate::firmware::{self, UefiFiles};
-use crate::log;
+use crate::log::SERIAL_MAX;
 
 /// What the journal's monitor is told: without it, QEMU would report nothing.
 const OPEN_JOURNAL: &[u8] = b"{\"execute\":\"qmp_capabilities\"}\n";
@@ -29,10 +29,10 @@ pub(super) fn prepare(layout: &Layout, vm: &VmName) -> Result<File, HostError> {
     for dir in [layout.logs(), journal.parent().unwrap_or(layout.root()).to_owned()] {
         publish::private_dir_below(layout.root(), &dir)?;
     }
-    log::empty(&journal)?;
-    log::rotate(&layout.serial_log(vm), &layout.serial_log_before(vm))?;
-    log::open(&layout.serial_log(vm))?;
-    log::open(&layout.vm_log(vm))
+    plain::empty(&journal)?;
+    plain::rotate(&layout.serial_log(vm), &layout.serial_log_before(vm), SERIAL_MAX)?;
+    plain::append(&layout.serial_log(vm))?;
+    plain::append(&layout.vm_log(vm))
 }
 
 /// The descriptors QEMU inherits: its sockets, its journal's input, and the lock.
@@ -221,7 +221,7 @@ mod tests {
         let (log, before) = (layout.serial_log(&vm), layout.serial_log_before(&vm));
         for run in [1_u8, 2] {
             fs::write(&log, [run]).unwrap();
-            File::options().write(true).open(&log).unwrap().set_len(log::SERIAL_MAX + 1).unwrap();
+            File::options().write(true).open(&log).unwrap().set_len(SERIAL_MAX + 1).unwrap();
             prepare(&layout, &vm).unwrap();
             assert_eq!((log.metadata().unwrap().len(), fs::read(&before).unwrap()[0]), (0, run));
         }

@@ -96,7 +96,9 @@ impl<'a> LogPrinter<'a> {
 fn text(line: &LogLine<'_>) -> String {
     let place = match (line.source, line.vm) {
         (LogSource::Broker, _) => "[host-broker]".to_owned(),
-        (LogSource::Qemu | LogSource::Serial, Some(vm)) => format!("[{vm}:{}]", line.source.as_str()),
+        (LogSource::Qemu | LogSource::Serial | LogSource::Bootstrap, Some(vm)) => {
+            format!("[{vm}:{}]", line.source.as_str())
+        }
         _ => "[host]".to_owned(),
     };
     let said = match line.event() {

@@ -47,17 +47,12 @@ fn summary(vms: &[VmOutcome]) -> String {
     if ran > 0 {
         parts.push(format!("{} ran already", count(ran, "VM", "VMs")));
     }
-    let login = vms.iter().find_map(|vm| Some((vm, vm.forwards.iter().find(|forward| forward.guest == 22)?)));
+    let login = vms.iter().find(|vm| vm.forwards.iter().any(|forward| forward.guest == 22));
     let hint = match login {
-        Some((vm, ssh)) => format!("\nssh -p {} {}  leads into `{}`", ssh.host, ssh_host(ssh.address), vm.vm),
+        Some(vm) => format!("\n`castra ssh {0}` leads into `{0}`", vm.vm),
         None => String::new(),
     };
     format!("\n{}{hint}\n", capitalised(&list(&parts)))
-}
-
-/// Where a person on this host reaches a forward: an address that means all of them is no target.
-fn ssh_host(address: std::net::IpAddr) -> String {
-    if address.is_unspecified() { "localhost".to_owned() } else { address.to_string() }
 }
 
 fn capitalised(text: &str) -> String {
@@ -152,7 +147,7 @@ mod tests {
         web: kernel 3.0 s, ssh 1.2 s
 
         Started 1 VM and 1 VM ran already
-        ssh -p 2222 127.0.0.1  leads into `web`
+        `castra ssh web` leads into `web`
         ");
     }
 

@@ -70,6 +70,8 @@ struct Entry<'a> {
 #[derive(Debug)]
 pub(super) struct Journal {
     to: To,
+    /// The workspace.
+    root: PathBuf,
     dir: PathBuf,
     vm: VmName,
 }
@@ -87,7 +89,12 @@ enum To {
 impl Journal {
     /// A log that is kept in memory until it is clear that something is done.
     pub(super) fn new(layout: &Layout, vm: &VmName) -> Self {
-        Self { to: To::Memory(Vec::new()), dir: layout.bootstrap_logs(), vm: vm.clone() }
+        Self {
+            to: To::Memory(Vec::new()),
+            root: layout.root().to_owned(),
+            dir: layout.bootstrap_logs(),
+            vm: vm.clone(),
+        }
     }
 
     /// Begins the file, with what was noted so far, and removes the oldest ones.
@@ -96,7 +103,7 @@ impl Journal {
     /// [`HostError`] where there can be none.
     pub(super) fn keep(&mut self) -> Result<(), HostError> {
         let To::Memory(lines) = &self.to else { return Ok(()) };
-        publish::private_dir(&self.dir)?;
+        publish::private_dir_below(&self.root, &self.dir)?;
         let (mut file, path) = create(&self.dir, &self.vm)?;
         file.write_all(lines).context("write", &path)?;
         prune(&self.dir, &self.vm);

@@ -61,7 +61,7 @@ pub(super) struct HostNote {
 pub(super) fn note(layout: &Layout, vm: &VmName, note: &HostNote) -> Result<(), HostError> {
     let path = layout.bootstrap_record(vm);
     if let Some(dir) = path.parent() {
-        publish::private_dir(dir)?;
+        publish::private_dir_below(layout.root(), dir)?;
     }
     publish::write(&path, &serde_json::to_vec(note).expect("plain values serialise"))
 }

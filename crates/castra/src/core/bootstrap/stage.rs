@@ -30,8 +30,9 @@ impl Stage {
     /// [`InputError`]; the area is empty then.
     pub(super) fn fill(layout: &Layout, vm: &VmName, inputs: &Inputs) -> Result<Self, InputError> {
         let dir = layout.bootstrap_stage(vm);
+        // Before anything below it is removed: a link in its place would lead elsewhere.
+        publish::private_dir_below(layout.root(), &layout.bootstrap())?;
         clean(&dir)?;
-        publish::private_dir(&layout.bootstrap())?;
         publish::private_dir(&dir)?;
         let base = dir.join("payload");
         let payload = inputs.payload.as_ref().map(|payload| Payload { base, ..payload.clone() });

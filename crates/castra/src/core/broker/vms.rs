@@ -56,16 +56,18 @@ impl<'a> WorkspaceVms<'a> {
         for disk in disks.iter_mut().filter(|_| keeps) {
             disk.persistence = Persistence::Persistent;
         }
-        discard_disposable(vm, &disks, Some(&reason), self.sink)?;
+        discard_disposable(self.layout.root(), vm, &disks, Some(&reason), self.sink)?;
         Ok(())
     }
 
     /// Whether the config keeps the VM's disk now: whoever wrote `persistent = true` while it ran wants
-    /// to keep what it wrote. None where the config is there and cannot be told.
+    /// to keep what it wrote. None where that cannot be told: the record or the config may be there and
+    /// cannot be read.
     fn keeps(&self, vm: &VmName) -> Option<bool> {
-        let Ok(Some(record)) = WorkspaceRecord::read(&self.layout) else { return Some(false) };
+        let record = WorkspaceRecord::read(&self.layout).ok()?;
+        let Some(record) = record else { return Some(false) };
         let config = record.workspace.config;
-        if !config.exists() {
+        if !config.try_exists().ok()? {
             return Some(false);
         }
         let selection =

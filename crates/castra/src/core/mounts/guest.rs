@@ -132,7 +132,7 @@ fn note(layout: &Layout, vm: &VmName, mounts: Vec<Entry>) -> Result<(), HostErro
     let record = Record { run: session.run, guest_boot_id: session.guest_boot_id, mounts };
     let path = layout.mounts(vm);
     if let Some(dir) = path.parent() {
-        publish::private_dir(dir)?;
+        publish::private_dir_below(layout.root(), dir)?;
     }
     let text = serde_json::to_vec(&record).expect("plain values serialise");
     publish::write_for_this_boot(&path, &text)

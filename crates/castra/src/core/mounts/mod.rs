@@ -17,7 +17,8 @@ use sha2::{Digest, Sha256};
 pub use self::guest::{MountRow, MountState};
 pub(crate) use self::guest::{mount_all, rows};
 use super::session::Session;
-use crate::config::mount::meets_own_files;
+use super::workspace::known;
+use crate::config::mount::meets;
 use crate::config::{Mount, Project, VmConfig};
 
 /// Why a folder is not shared.
@@ -83,7 +84,10 @@ pub(crate) fn shares(
     project: &Project,
     vm: &VmConfig,
 ) -> Result<Vec<ShareSpec>, Vec<MountError>> {
-    let own = [project.state_root.as_path(), session.dirs.castra_home()].map(followed);
+    // Every workspace's keys lead into its guests, not only this one's.
+    let others = known(&session.dirs).into_iter().map(|known| known.layout.root().to_owned());
+    let own = [project.state_root.clone(), session.dirs.castra_home().to_owned()];
+    let own: Vec<PathBuf> = own.into_iter().chain(others).map(|path| followed(&path)).collect();
     let project_dir = followed(project.config_dir());
     let (mut shares, mut errors) = (Vec::new(), Vec::new());
     for mount in &vm.mounts {
@@ -105,7 +109,7 @@ fn resolve(
     mount: &Mount,
     named_dir: &Path,
     project_dir: &Path,
-    [state_root, castra_home]: &[PathBuf; 2],
+    own: &[PathBuf],
 ) -> Result<PathBuf, MountError> {
     let path = mount.host.clone();
     let unreadable = |source| MountError::Unreadable { path: path.clone(), source };
@@ -116,7 +120,7 @@ fn resolve(
     if path.starts_with(named_dir) && !target.starts_with(project_dir) {
         return Err(MountError::LeadsOutside { path, target });
     }
-    if meets_own_files(&target, state_root, castra_home) {
+    if own.iter().any(|own| meets(&target, own)) {
         return Err(MountError::OwnFiles { path, target });
     }
     Ok(target)

@@ -67,7 +67,7 @@ pub fn note(layout: &Layout, vm: &VmName, run: RunTiming) -> Result<(), HostErro
     runs.insert(0, run);
     runs.truncate(KEPT);
     if let Some(dir) = path.parent() {
-        publish::private_dir(dir)?;
+        publish::private_dir_below(layout.root(), dir)?;
     }
     let lines = runs.iter().rev().map(|run| serde_json::to_string(run).expect("plain values serialise"));
     let text: String = lines.map(|line| line + "\n").collect();

@@ -93,7 +93,7 @@ pub(super) fn forget_removed(
         if !layout.vm_record(&vm.name).exists() {
             continue;
         }
-        match forget(project, backend, vm, sink) {
+        match forget(project, layout, backend, vm, sink) {
             Ok(note) => notes.extend(note),
             // What the config has is up: one VM it no longer has must not make that a failure.
             Err(error) => notes.push(Diagnostic::failure("castra.toml no longer has it", &error)),
@@ -105,6 +105,7 @@ pub(super) fn forget_removed(
 /// Forgets a stopped VM and discards what is disposable; says why where it does not.
 fn forget(
     project: &Project,
+    layout: &Layout,
     backend: &dyn HypervisorBackend,
     vm: &VmHandle,
     sink: &dyn EventSink,
@@ -122,7 +123,7 @@ fn forget(
         let text = format!("castra.toml no longer has VM `{name}`, and its persistent disk stays: {path}");
         return Ok(Some(Diagnostic::note(text).with_hint(format!("to lose it for good: `rm {path}`"))));
     }
-    discard_disposable(name, &disks, status.stop_reason.as_ref(), sink)?;
+    discard_disposable(layout.root(), name, &disks, status.stop_reason.as_ref(), sink)?;
     block_on(backend.delete_vm(vm))?;
     Ok(None)
 }

@@ -258,7 +258,7 @@ impl VmUp<'_> {
             None => None,
         };
         let disks = known.map(|spec| spec.disks.as_slice()).unwrap_or_default();
-        discard_disposable(&vm.name, disks, found.as_ref(), self.sink)?;
+        discard_disposable(self.layout.root(), &vm.name, disks, found.as_ref(), self.sink)?;
         if vm.overlay.exists() {
             let reclaimed_bytes = overlay::discard(&vm.overlay)?.as_bytes();
             let path = vm.overlay.clone();
@@ -352,6 +352,7 @@ pub(super) fn refuse_losses(backend: &dyn Observe, layout: &Layout, vms: &[&VmCo
 fn is_ours(layout: &Layout, vm: &VmConfig, known: Option<&VmSpec>) -> bool {
     vm.overlay.starts_with(layout.root())
         || known.is_some_and(|spec| spec.disks.iter().any(|disk| !disk.read_only && disk.path == vm.overlay))
+            && (!vm.overlay.exists() || overlay::is_own(&vm.overlay).unwrap_or(false))
 }
 
 /// Points out that a running VM differs from its config.

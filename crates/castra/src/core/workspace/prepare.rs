@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use plasmavmc_host::{HostError, IoContext, Layout, publish};
+use plasmavmc_host::{HostError, IoContext, Layout, plain, publish};
 use plasmavmc_hypervisor::EventSink;
 use plasmavmc_types::EventKind;
 
@@ -25,6 +25,7 @@ pub fn prepare(dirs: &UserDirs, id: &WorkspaceId, layout: &Layout) -> Result<(),
     for dir in [layout.logs(), layout.images(), layout.overlays(), layout.vm_records(), layout.locks()] {
         publish::private_dir_below(layout.root(), &dir)?;
     }
+    plain::clear_links(layout)?;
     if layout.root().parent() == Some(&default_projects_root(dirs)) {
         return Ok(());
     }
