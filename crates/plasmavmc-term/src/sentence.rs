@@ -42,6 +42,8 @@ pub fn sentence(event: &EventKind) -> Option<String> {
         E::StageReached { stage: Stage::Sshd, .. } => "SSH server listens".to_owned(),
         E::StageReached { stage: Stage::Handshake, .. } => "agent in the guest answers".to_owned(),
         E::StageReached { stage: Stage::Ssh, .. } => "SSH server answers".to_owned(),
+        E::StageReached { stage: Stage::Mounts, .. } => "folders are mounted".to_owned(),
+        E::StageReached { stage: Stage::Bootstrap, .. } => "bootstrap is done".to_owned(),
         E::VmReady { elapsed_ms } => format!("up after {}", millis(*elapsed_ms)),
         E::BootstrapStep { .. } => bootstrap(event)?,
         E::VmFoundStopped { reason } => format!("had stopped: {reason}"),

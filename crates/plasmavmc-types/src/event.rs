@@ -143,7 +143,7 @@ pub enum EventKind {
         /// Time since QEMU's launch.
         elapsed_ms: u64,
     },
-    /// The VM is as ready as it was asked to be.
+    /// The VM is as ready as it was asked to be, its folders mounted and its bootstrap done.
     VmReady {
         /// Time since QEMU's launch.
         elapsed_ms: u64,
@@ -320,6 +320,10 @@ pub enum Stage {
     Handshake,
     /// The guest's SSH server sent its banner.
     Ssh,
+    /// The folders of the host are mounted in the guest.
+    Mounts,
+    /// The guest's bootstrap ran.
+    Bootstrap,
 }
 
 /// Whether a guest was accepted.

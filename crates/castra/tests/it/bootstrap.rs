@@ -140,6 +140,36 @@ fn a_payload_is_installed_once_and_again_when_it_changes() {
 }
 
 #[test]
+fn the_way_up_of_a_guest_without_ssh_is_told_to_the_end_of_its_bootstrap() {
+    let env = web("sleep 5\n", "");
+    let up = env.run(&["up", "--json"]).succeeded();
+    let events: Vec<_> =
+        up.lines().into_iter().filter_map(|it| Some(it["event"].as_str()?.to_owned())).collect();
+    let last = |name: &str| events.iter().rposition(|event| event == name);
+    assert!(last("BootstrapStep") < last("VmReady"), "it is called up while it is set up: {events:?}");
+
+    let vm = up.outcome()["vms"][0].clone();
+    let phases = vm["phases"].as_array().unwrap();
+    let names: Vec<_> = phases.iter().map(|it| it["phase"].as_str().unwrap()).collect();
+    assert!(
+        names.starts_with(&["launch", "firmware", "kernel"]) && names.contains(&"handshake"),
+        "{names:?}"
+    );
+    assert_eq!(*names.last().unwrap(), "bootstrap");
+    let took = |phase: &Value| phase["took_ms"].as_u64().unwrap();
+    // The network may come up meanwhile; what is left is the bootstrap's.
+    assert!(took(phases.last().unwrap()) >= 1_000, "{phases:?}");
+    let (sum, ready) = (phases.iter().map(took).sum::<u64>(), vm["ready_ms"].as_u64().unwrap());
+    assert!(sum <= ready && ready - sum < 500, "the parts make {sum} ms of {ready}");
+
+    let timings = env.castra(["status", "--timings"]).succeeded().stdout;
+    assert!(
+        timings.contains("web: the next run takes about") && timings.contains(", bootstrap "),
+        "{timings}"
+    );
+}
+
+#[test]
 fn a_script_that_fails_fails_up_with_its_last_lines_and_leaves_the_vm_up() {
     let env = web("echo first\necho 'no such package' >&2\nexit 3\n", "");
     let answer = env.run(&["up", "--json"]).failed(10);

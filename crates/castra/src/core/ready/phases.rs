@@ -1,7 +1,7 @@
 //! A guest's way up as a person reads it: how long each part took, from when each stage was reached.
 //!
-//! Stages come from different watchers (QEMU, the console, the agent's reports, the SSH banner), and
-//! some guests tell of fewer. A part begins where the last one that is known ended, so that the parts
+//! Stages come from different watchers (QEMU, the console, the agent's reports, the SSH banner, `up`
+//! itself), and some guests tell of fewer. A part begins where the last one that is known ended, so that the parts
 //! add up to the whole. Pure. Tests: below.
 
 use plasmavmc_types::Stage;
@@ -39,6 +39,10 @@ pub enum PhaseName {
     Handshake,
     /// Until the SSH server answered through the forward.
     Ssh,
+    /// Until the folders of the host were mounted.
+    Mounts,
+    /// The bootstrap.
+    Bootstrap,
 }
 
 impl PhaseName {
@@ -53,6 +57,8 @@ impl PhaseName {
             Self::Sshd => "sshd",
             Self::Handshake => "handshake",
             Self::Ssh => "ssh",
+            Self::Mounts => "mounts",
+            Self::Bootstrap => "bootstrap",
         }
     }
 }
@@ -69,6 +75,8 @@ const fn ended_by(stage: Stage) -> Option<PhaseName> {
         Stage::Sshd => Some(PhaseName::Sshd),
         Stage::Handshake => Some(PhaseName::Handshake),
         Stage::Ssh => Some(PhaseName::Ssh),
+        Stage::Mounts => Some(PhaseName::Mounts),
+        Stage::Bootstrap => Some(PhaseName::Bootstrap),
     }
 }
 
@@ -108,6 +116,7 @@ mod tests {
             at(Stage::Init, 2_400),
             at(Stage::Ssh, 4_000),
             at(Stage::Handshake, 3_000),
+            at(Stage::Bootstrap, 9_000),
             at(Stage::Network, 2_900),
         ];
         let parts: Vec<_> = phases(&stages).iter().map(|it| (it.phase.as_str(), it.took_ms)).collect();
@@ -118,6 +127,7 @@ mod tests {
             ("network", 500),
             ("handshake", 100),
             ("ssh", 1_000),
+            ("bootstrap", 5_000),
         ];
         assert_eq!(parts, expected);
     }
@@ -130,9 +140,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parts_add_up_to_the_last_stage(times in prop::collection::vec(0..100_000_u64, 8)) {
+        fn the_parts_add_up_to_the_last_stage(times in prop::collection::vec(0..100_000_u64, 10)) {
             use Stage as S;
-            let all = [S::Machine, S::Kernel, S::Init, S::Network, S::CloudInit, S::Sshd, S::Handshake, S::Ssh];
+            let all = [
+                S::Machine, S::Kernel, S::Init, S::Network, S::CloudInit, S::Sshd, S::Handshake, S::Ssh,
+                S::Mounts, S::Bootstrap,
+            ];
             let stages: Vec<_> = all.into_iter().zip(&times).map(|(stage, ms)| at(stage, *ms)).collect();
             let sum: u64 = phases(&stages).iter().map(|it| it.took_ms).sum();
             prop_assert_eq!(sum, times.into_iter().max().unwrap());

@@ -6,7 +6,7 @@
 use std::fs;
 
 use plasmavmc_host::{HostError, Layout, publish};
-use plasmavmc_types::{Accelerator, Timestamp, VmName};
+use plasmavmc_types::{Accelerator, Stage, Timestamp, VmName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct RunTiming {
     pub accelerator: Accelerator,
     /// What was waited for.
     pub waited_for: WaitFor,
-    /// Milliseconds until it was as ready as asked.
+    /// Milliseconds until it was as ready as asked, set up included.
     pub ready_ms: u64,
     /// How far its guest got by then, and when.
     pub stages: Vec<StageTime>,
@@ -88,11 +88,17 @@ fn read(layout: &Layout, vm: &VmName) -> Vec<RunTiming> {
     text.lines().rev().filter_map(|line| serde_json::from_str(line).ok()).take(KEPT).collect()
 }
 
-/// The median of the runs like the newest: the same accelerator, the same thing waited for.
+/// The median of the runs like the newest: the same accelerator, the same thing waited for, and the same
+/// done once it was there. A bootstrap that finds its work done takes no time to speak of.
 fn estimate(runs: &[RunTiming]) -> Option<Estimate> {
     let newest = runs.first()?;
-    let alike =
-        |run: &&RunTiming| run.accelerator == newest.accelerator && run.waited_for == newest.waited_for;
+    let did = |run: &RunTiming, stage| run.stages.iter().any(|reached| reached.stage == stage);
+    let alike = |run: &&RunTiming| {
+        let same = |stage| did(run, stage) == did(newest, stage);
+        (run.accelerator, run.waited_for) == (newest.accelerator, newest.waited_for)
+            && same(Stage::Mounts)
+            && same(Stage::Bootstrap)
+    };
     let mut times: Vec<u64> = runs.iter().filter(alike).map(|run| run.ready_ms).collect();
     times.sort_unstable();
     let (fastest_ms, slowest_ms) = (*times.first()?, *times.last()?);
@@ -102,8 +108,6 @@ fn estimate(runs: &[RunTiming]) -> Option<Estimate> {
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
-
-    use plasmavmc_types::Stage;
 
     use super::*;
 
@@ -142,6 +146,10 @@ mod tests {
         assert_eq!(estimate(&runs), Some(expected));
         runs.insert(0, RunTiming { waited_for: WaitFor::Running, ..run(7, tcg) });
         assert_eq!(estimate(&runs).unwrap().runs, 1);
+        let mut set_up = run(60_000, tcg);
+        set_up.stages.push(StageTime { stage: Stage::Bootstrap, at_ms: 59_990 });
+        runs.insert(0, set_up);
+        assert_eq!(estimate(&runs).unwrap().ready_ms, 60_000, "it is made from runs without a bootstrap");
         assert_eq!(estimate(&[]), None);
     }
 

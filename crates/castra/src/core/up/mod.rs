@@ -148,11 +148,12 @@ pub struct VmOutcome {
     pub accelerator: Option<Accelerator>,
     /// The ports of the host that lead into it.
     pub forwards: Vec<Forward>,
-    /// How far its guest got, and when; empty where it ran before.
+    /// How far its guest got, and when.
     pub timeline: Vec<StageTime>,
     /// How long each part of its way up took; empty where it ran before.
     pub phases: Vec<Phase>,
-    /// Milliseconds until it was as ready as asked; 0 where it ran before.
+    /// Milliseconds until it was as ready as asked, its folders mounted and its bootstrap done; counted
+    /// from when `up` found it where it ran before.
     pub ready_ms: u64,
     /// What was done to set it up; null where it has no bootstrap, or that is not to run.
     pub bootstrap: Option<BootstrapOutcome>,
@@ -173,7 +174,7 @@ pub enum Change {
 pub struct StageTime {
     /// The stage.
     pub stage: Stage,
-    /// Milliseconds since its launch.
+    /// Milliseconds since its launch; since `up` found it where it ran before.
     pub at_ms: u64,
 }
 

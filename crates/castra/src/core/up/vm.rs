@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-use plasmavmc_engine::{DesiredVm, ImageState, ObservedVm, OverlayState, Step, VmPlan, plan_up};
+use plasmavmc_engine::{
+    BootstrapDecision, DesiredVm, ImageState, ObservedVm, OverlayState, Step, VmPlan, plan_up,
+};
 use plasmavmc_guest::clock::boot_ms;
 use plasmavmc_host::{FileLock, Layout, failpoint, overlay};
 use plasmavmc_hypervisor::{EventSink, Observe, block_on};
@@ -19,7 +21,7 @@ use super::wait::Wait;
 use super::{Change, StageTime, UpOptions, VmOutcome, WaitFor, bootstraps, records, seed, spec};
 use crate::config::{Lifecycle, Project, VmConfig};
 use crate::core::backend::Launcher;
-use crate::core::bootstrap::{self, Bootstraps};
+use crate::core::bootstrap::{self, BootstrapOutcome, Bootstraps};
 use crate::core::down::{discard_disposable, lock_bound};
 use crate::core::error::Error;
 use crate::core::mounts;
@@ -84,17 +86,13 @@ impl VmUp<'_> {
         wait.reached(Stage::Machine);
         wait.run(self.options.wait, &vm.port_forwards)?;
         drop(operation);
+        failpoint::hit("up.ready");
+        let (bootstrap, note) = self.set_up(vm, &launched, &mut wait)?;
         let ready_ms = wait.elapsed_ms();
         if launched.change == Change::Started {
             self.note_timing(vm, &launched, &wait.timeline, ready_ms);
         }
         self.sink.emit(Some(&vm.name), EventKind::VmReady { elapsed_ms: ready_ms });
-        failpoint::hit("up.ready");
-        if self.options.wait != WaitFor::None {
-            let deadline = launched.at + self.options.timeout;
-            mounts::mount_all(self.layout, &vm.name, &launched.shares, deadline, self.sink)?;
-        }
-        let (bootstrap, note) = bootstraps::run(&self.bootstraps, vm, &launched.handle, self.options)?;
         launched.notes.extend(note);
         let outcome = VmOutcome {
             vm: vm.name.clone(),
@@ -112,6 +110,29 @@ impl VmUp<'_> {
             bootstrap,
         };
         Ok((outcome, launched.notes))
+    }
+
+    /// Does what is left to do in a guest that is up: its folders, then its bootstrap.
+    fn set_up(
+        &self,
+        vm: &VmConfig,
+        launched: &Launched,
+        wait: &mut Wait<'_>,
+    ) -> Result<(Option<BootstrapOutcome>, Option<Diagnostic>), Error> {
+        if self.options.wait != WaitFor::None && !launched.shares.is_empty() {
+            let deadline = launched.at + self.options.timeout;
+            mounts::mount_all(self.layout, &vm.name, &launched.shares, deadline, self.sink)?;
+            wait.look();
+            wait.reached(Stage::Mounts);
+        }
+        let done = bootstraps::run(&self.bootstraps, vm, &launched.handle, self.options)?;
+        if let Some(outcome) = &done.0 {
+            wait.look();
+            if matches!(outcome.decision, BootstrapDecision::Run(_)) {
+                wait.reached(Stage::Bootstrap);
+            }
+        }
+        Ok(done)
     }
 
     /// Keeps note of how long it took. Best effort: a full disk is no reason to call a VM that is up
