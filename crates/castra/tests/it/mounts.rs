@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use castra_testkit::{free_port, tiny_full_image, tiny_image};
 use serde_json::{Value, json};
 
-use crate::env::{Answer, TestEnv, assert_answer};
-use crate::guests::prove_accelerators;
+use crate::env::{Answer, TestEnv, assert_answer, eventually};
+use crate::guests::{BOUND, prove_accelerators};
 use crate::sectors::{names, one_vm};
 
 /// A project whose guest has these mounts and is reached by SSH.
@@ -32,6 +34,35 @@ fn mounts(env: &TestEnv) -> Value {
 }
 
 #[test]
+fn a_guest_that_reboots_itself_gets_its_folders_again_without_a_command() {
+    let env = guest(&tiny_full_image(), "[[vms.mounts]]\nhost = \"src\"\nguest = \"/srv/src\"\n");
+    env.write("src/hello", "from the host");
+    env.run(&["up"]).succeeded();
+    let boot = |env: &TestEnv| env.run(&["exec", "web", "--", "cat", "/proc/sys/kernel/random/boot_id"]);
+    let first = boot(&env).succeeded().stdout;
+    env.run(&["exec", "web", "--", "reboot"]).succeeded();
+    let events = || fs::read_to_string(env.layout().events_log()).unwrap();
+    let count = |name: &str| events().matches(&format!("\"event\":\"{name}\"")).count();
+    let ready = || count("MountReady");
+    let deadline = Instant::now() + BOUND;
+    while ready() < 2 {
+        assert!(Instant::now() < deadline, "the folder is not mounted again: {}", events());
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(mounts(&env), json!([["/srv/src", true, "mounted"]]));
+    assert_ne!(boot(&env).succeeded().stdout, first, "it did not reboot");
+    let read = env.run(&["exec", "web", "--", "cat", "/srv/src/hello"]).succeeded();
+    assert_eq!(read.stdout, "from the host");
+    // An agent that starts again in the same boot is no reason to mount anything.
+    let greeted = count("GuestHandshake");
+    // It takes its channel with it.
+    env.run(&["exec", "web", "--", "sh", "-c", "kill -9 $(pidof castra-agent)"]).failed(125);
+    eventually("the agent is back", || count("GuestHandshake") > greeted);
+    env.run(&["exec", "web", "--", "true"]).succeeded();
+    assert_eq!(ready(), 2);
+}
+
+#[test]
 fn a_guest_sees_what_is_shared_and_writes_only_where_it_may() {
     let env = guest(
         &tiny_full_image(),
@@ -44,10 +75,14 @@ fn a_guest_sees_what_is_shared_and_writes_only_where_it_may() {
     fs::create_dir(env.project().join("in, and out")).unwrap();
     let up = env.run(&["up", "--json"]).succeeded();
     env.holds("up", &up);
+    let phases = up.outcome()["vms"][0]["phases"].clone();
+    assert!(phases.as_array().unwrap().iter().any(|it| it["phase"] == "mounts"), "{phases}");
     let events = env.kept_events();
     assert_eq!(names(&events).iter().filter(|name| **name == "MountReady").count(), 2, "{events:?}");
     assert_eq!(mounts(&env), json!([["/srv/rw", false, "mounted"], ["/srv/ro", true, "mounted"]]));
     env.holds("status", &env.castra(["status", "--json"]).succeeded());
+    let status = env.castra(["status"]).succeeded();
+    assert!(status.stdout.contains("web: sees /srv/rw (writable), /srv/ro (read-only)\n"), "{status}");
 
     assert_eq!(shell(&env, "cat /srv/ro/hello").succeeded().stdout, "from the host");
     // Not even a guest that takes the mount for writable gets a byte into it.

@@ -6,6 +6,7 @@ use plasmavmc_types::VmSummary;
 use super::style::{forwards, header, of_state, path, size, span};
 use super::up::parts;
 use crate::cli::face::{Detail, View};
+use crate::core::mounts::{MountRow, MountState};
 use crate::core::ready::{Timings, phases};
 use crate::core::status::{BrokerState, ChannelFault, StatusOutcome, VmRow, WorkspaceStatus};
 
@@ -87,6 +88,7 @@ fn one_workspace(workspace: &WorkspaceStatus, place: Place, view: View) -> Strin
     text.push_str(&table.render(view.width));
     for vm in &workspace.vms {
         text.push_str(&remarks(vm));
+        text.push_str(&mounts(vm, view.detail));
         if let Some(timings) = &vm.timings {
             text.push_str(&last_runs(vm, timings));
         }
@@ -147,6 +149,30 @@ fn remarks(vm: &VmRow) -> String {
         text.push_str(&format!("{}: {}\n", vm.vm, plasmavmc_term::text::printable(&reason.to_string())));
     }
     text
+}
+
+/// The folders of the host that a guest sees, or should: on one line, or one a line with where they are
+/// for who asks.
+fn mounts(vm: &VmRow, detail: Detail) -> String {
+    let shown = |mount: &MountRow| {
+        let access = if mount.read_only { "read-only" } else { "writable" };
+        let reason = mount.reason.as_deref().map(plasmavmc_term::text::printable);
+        let state = match mount.state {
+            MountState::Mounted => String::new(),
+            MountState::Pending => ", not mounted yet".to_owned(),
+            MountState::Failed => format!(", not mounted: {}", reason.unwrap_or_default()),
+        };
+        match detail {
+            Detail::Full => format!("{} is {} ({access}{state})", mount.guest, path(&mount.host)),
+            _ => format!("{} ({access}{state})", mount.guest),
+        }
+    };
+    let shown: Vec<String> = vm.mounts.iter().map(shown).collect();
+    match detail {
+        _ if shown.is_empty() => String::new(),
+        Detail::Full => shown.iter().map(|mount| format!("{}: {mount}\n", vm.vm)).collect(),
+        _ => format!("{}: sees {}\n", vm.vm, shown.join(", ")),
+    }
 }
 
 /// Runs of `--timings` that are shown one by one.
@@ -273,6 +299,35 @@ mod tests {
         offline = no broker runs, waiting = it has not heard of the guest lately
         reachable = the guest answered within the freshness window (6 s unless castra.toml says otherwise)
         (time) = since its last handshake or answered keepalive; guests are asked every 2 s
+        ");
+    }
+
+    #[test]
+    fn the_folders_a_guest_sees_are_told_below_the_table() {
+        let mount = |guest: &str, read_only, state, reason: Option<&str>| MountRow {
+            host: format!("/src/shop{guest}").into(),
+            guest: guest.to_owned(),
+            read_only,
+            state,
+            reason: reason.map(ToOwned::to_owned),
+        };
+        let mounts = vec![
+            mount("/srv/src", true, MountState::Mounted, None),
+            mount("/srv/out", false, MountState::Failed, Some("no such\u{1b} device")),
+            mount("/srv/new", true, MountState::Pending, None),
+        ];
+        let mut outcome = sample();
+        outcome.workspaces.truncate(1);
+        outcome.workspaces[0].vms = vec![VmRow { mounts, ..vm("web", VmSummary::Running) }];
+        let told = |view| {
+            let text = plain(&status(&outcome, view));
+            text.lines().filter(|line| line.starts_with("web: ")).collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(told(WIDE), @r"web: sees /srv/src (read-only), /srv/out (writable, not mounted: no such\u{1b} device), /srv/new (read-only, not mounted yet)");
+        insta::assert_snapshot!(told(FULL), @r"
+        web: /srv/src is /src/shop/srv/src (read-only)
+        web: /srv/out is /src/shop/srv/out (writable, not mounted: no such\u{1b} device)
+        web: /srv/new is /src/shop/srv/new (read-only, not mounted yet)
         ");
     }
 

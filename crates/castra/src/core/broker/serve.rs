@@ -1,8 +1,11 @@
 //! The broker's process: takes the lock, serves, and tells what happens.
 
+use std::thread;
+
 use plasmavmc_guest::broker::{Broker, BrokerConfig, Lifetime};
 use plasmavmc_guest::presence::Presence;
 use plasmavmc_host::Layout;
+use plasmavmc_kvm::JournalWatch;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -10,6 +13,7 @@ use super::Stay;
 use super::vms::WorkspaceVms;
 use crate::config;
 use crate::core::error::Error;
+use crate::core::mounts::Remounts;
 use crate::core::output::OperationOutput;
 use crate::core::recorder::{Observer, Recorder};
 use crate::core::session::Session;
@@ -56,8 +60,13 @@ pub fn serve(
         },
         window_ms: window_ms(session, &layout),
     };
-    let vms = WorkspaceVms::new(session, layout, &recorder)?;
-    Broker::new(vms, config)?.run()?;
+    let remounts = Remounts::new(&layout, &recorder);
+    let journals = JournalWatch::new(layout.clone())?;
+    thread::scope(|scope| {
+        let (layout, sink, remounts) = (layout.clone(), &recorder, &remounts);
+        let vms = WorkspaceVms { session, layout, sink, journals, remounts, scope };
+        Broker::new(vms, config)?.run()
+    })?;
     Ok(OperationOutput::new(ServeOutcome::Served))
 }
 

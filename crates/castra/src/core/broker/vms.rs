@@ -2,42 +2,38 @@
 //!
 //! A guest that powered itself off has its disposable disk discarded, as `down` would have: under the
 //! VM's lock, and only where no command holds it. Whatever else ended a VM is left for a person to
-//! look into.
+//! look into. A guest that booted again by itself gets its folders back.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread::Scope;
 
 use plasmavmc_guest::broker::{LiveVm, PortNews, Vms};
-use plasmavmc_host::{FileLock, HostError, Layout};
+use plasmavmc_host::{FileLock, Layout};
 use plasmavmc_hypervisor::{EventSink, VmEvent, block_on};
 use plasmavmc_kvm::{JournalNews, JournalWatch, PortChange, live_processes};
-use plasmavmc_types::{EventKind, Persistence, StopReason, VmName};
+use plasmavmc_types::{EventKind, HandshakeOutcome, Persistence, StopReason, VmName};
 
 use crate::core::backend;
 use crate::core::down::discard_disposable;
 use crate::core::error::Error;
+use crate::core::mounts::Remounts;
 use crate::core::recorder::Recorder;
 use crate::core::selection::{Discovery, ProjectSelection, Synthesis, project};
 use crate::core::session::Session;
 use crate::core::workspace::WorkspaceRecord;
 
 /// The VMs of a workspace.
-pub(super) struct WorkspaceVms<'a> {
-    session: &'a Session,
-    layout: Layout,
-    sink: &'a Recorder<'a>,
-    journals: JournalWatch,
+pub(super) struct WorkspaceVms<'scope, 'env> {
+    pub(super) session: &'env Session,
+    pub(super) layout: Layout,
+    pub(super) sink: &'env Recorder<'env>,
+    pub(super) journals: JournalWatch,
+    pub(super) remounts: &'env Remounts<'env>,
+    /// Where their threads live.
+    pub(super) scope: &'scope Scope<'scope, 'env>,
 }
 
-impl<'a> WorkspaceVms<'a> {
-    pub(super) fn new(
-        session: &'a Session,
-        layout: Layout,
-        sink: &'a Recorder<'a>,
-    ) -> Result<Self, HostError> {
-        let journals = JournalWatch::new(layout.clone())?;
-        Ok(Self { session, layout, sink, journals })
-    }
-
+impl WorkspaceVms<'_, '_> {
     /// Discards what the guest wrote, where it powered itself off and nobody is at work on it.
     fn settle(&self, vm: &VmName) -> Result<(), Error> {
         let Some(_lock) = FileLock::try_acquire(&self.layout.vm_lock(vm))? else { return Ok(()) };
@@ -77,7 +73,7 @@ impl<'a> WorkspaceVms<'a> {
     }
 }
 
-impl Vms for WorkspaceVms<'_> {
+impl Vms for WorkspaceVms<'_, '_> {
     fn live(&mut self) -> Vec<LiveVm> {
         let live = live_processes(&self.layout).unwrap_or_default();
         for vm in &live {
@@ -120,6 +116,10 @@ impl Vms for WorkspaceVms<'_> {
     }
 
     fn tell(&mut self, vm: Option<&VmName>, kind: EventKind) {
+        let greeted = matches!(kind, EventKind::GuestHandshake { outcome: HandshakeOutcome::Ok, .. });
         self.sink.emit(vm, kind);
+        if let Some(vm) = vm.filter(|_| greeted) {
+            self.remounts.greeted(self.scope, vm);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Mounts a VM's folders in its guest, and tells which of them are there.
 //!
 //! The guest's agent mounts. What came of it is written to `metadata/mounts/<vm>.json` with the boot of the
-//! guest that it holds for: a guest that boots again has them no more, until the next `up`. Telling
-//! reads that file and the session's, and asks nobody. Tests: below, and `tests/it/mounts.rs`.
+//! guest that it holds for: a guest that boots again has them no more, until the broker hears of it (`again`).
+//! Telling reads that file and the session's, and asks nobody. Tests: below, and `tests/it/mounts.rs`.
 
 use std::fs::File;
 use std::io::Read;
@@ -138,19 +138,30 @@ fn note(layout: &Layout, vm: &VmName, mounts: Vec<Entry>) -> Result<(), HostErro
     publish::write_for_this_boot(&path, &text)
 }
 
+fn read(layout: &Layout, vm: &VmName) -> Option<Record> {
+    let mut bytes = Vec::new();
+    File::open(layout.mounts(vm)).ok()?.take(READ_MAX).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Whether the folders of a VM were mounted in this run, and its guest booted again since.
+pub(super) fn are_gone(layout: &Layout, vm: &VmName) -> bool {
+    let (record, session) = (read(layout, vm), SessionRecord::read(layout, vm));
+    record.zip(session).is_some_and(|(record, session)| {
+        record.run == session.run && record.guest_boot_id != session.guest_boot_id
+    })
+}
+
 /// The folders of a live VM, and which of them its guest has. Reads only.
 pub(crate) fn rows(layout: &Layout, vm: &VmName, shares: &[ShareSpec]) -> Vec<MountRow> {
     if shares.is_empty() {
         return Vec::new();
     }
     let session = SessionRecord::read(layout, vm);
-    let mut bytes = Vec::new();
-    let read = File::open(layout.mounts(vm)).and_then(|file| file.take(READ_MAX).read_to_end(&mut bytes));
-    let record = read.ok().and_then(|_| serde_json::from_slice::<Record>(&bytes).ok());
     let holds = |record: &Record| {
         session.as_ref().is_some_and(|it| it.run == record.run && it.guest_boot_id == record.guest_boot_id)
     };
-    let record = record.filter(holds);
+    let record = read(layout, vm).filter(holds);
     shares.iter().map(|share| row(share, record.as_ref())).collect()
 }
 
@@ -230,7 +241,11 @@ mod tests {
         session("first");
         note(&layout, &vm, vec![Entry { guest: "/a".to_owned(), failed: None }]).unwrap();
         assert_eq!(state(), MountState::Mounted);
+        assert!(!are_gone(&layout, &vm));
         session("second");
         assert_eq!(state(), MountState::Pending);
+        assert!(are_gone(&layout, &vm));
+        std::fs::remove_file(layout.mounts(&vm)).unwrap();
+        assert!(!are_gone(&layout, &vm), "folders that nobody mounted are missed");
     }
 }

@@ -5,6 +5,7 @@
 //! and none holds Castra's own files. Inside the guest QEMU follows no link out of the folder.
 //! Mounting there is in `guest`. Tests: below, and `tests/it/mounts.rs`.
 
+mod again;
 mod guest;
 
 use std::fs;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use plasmavmc_types::{DeviceId, ErrorKind, Explain, ShareSpec};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::again::Remounts;
 pub use self::guest::{MountRow, MountState};
 pub(crate) use self::guest::{mount_all, rows};
 use super::session::Session;
