@@ -49,6 +49,15 @@ pub fn tiny_full_image() -> PathBuf {
     image(Recipe::TinyFull)
 }
 
+/// The image of a tiny guest that has no agent, as [`tiny_image`] is.
+///
+/// # Panics
+/// Where it cannot be built; the message says what the host lacks.
+pub fn tiny_image_without_agent() -> PathBuf {
+    // In the agent's place, so that it is not started again and again.
+    image_with(Recipe::Tiny, "tiny-agentless", b"#!/bin/sh\nexec sleep 1000000\n")
+}
+
 /// The image of the Debian guest, as [`tiny_image`] is. It takes a minute and a half to build.
 ///
 /// # Panics
@@ -58,20 +67,24 @@ pub fn debian_image() -> PathBuf {
 }
 
 fn image(recipe: Recipe) -> PathBuf {
+    image_with(recipe, &recipe.to_string(), AGENT)
+}
+
+fn image_with(recipe: Recipe, name: &str, agent: &[u8]) -> PathBuf {
     let cache = target_dir().join("castra-test");
-    let image = cache.join(format!("{recipe}-{}.qcow2", digest_of(&BUILDER)));
+    let image = cache.join(format!("{name}-{}.qcow2", digest_of(&BUILDER)));
     let _lock =
-        FileLock::acquire(&cache.join(format!("{recipe}.lock")), BUILD_BOUND).expect("the image's lock");
+        FileLock::acquire(&cache.join(format!("{name}.lock")), BUILD_BOUND).expect("the image's lock");
     if !image.exists() {
-        remove_outdated(&cache, recipe);
-        guest::build(recipe, AGENT, &image, &mut |_| {}).expect("the image can be built here");
+        remove_outdated(&cache, name);
+        guest::build(recipe, agent, &image, &mut |_| {}).expect("the image can be built here");
     }
     image
 }
 
-/// Removes what earlier versions of the builder made of `recipe`.
-fn remove_outdated(cache: &Path, recipe: Recipe) {
-    let prefix = format!("{recipe}-");
+/// Removes what earlier versions of the builder made under a name.
+fn remove_outdated(cache: &Path, name: &str) {
+    let prefix = format!("{name}-");
     for entry in fs::read_dir(cache).expect("the lock made the directory").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let digest = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".qcow2"));

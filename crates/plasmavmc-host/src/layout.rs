@@ -11,6 +11,7 @@
 //!   logs/<vm>.log  <vm>-serial.log  <vm>-serial.log.1
 //!   logs/events.jsonl  host-broker.log  bootstrap/
 //!   bootstrap/<vm>/                          staging of a bootstrap while it runs
+//!   bootstrap/.<vm>.ssh/                     its connection, where it goes over SSH
 //!   metadata/workspace.json  config_snapshot.toml
 //!   metadata/vms/<vm>.json                   the VM's record: definition and current run
 //!   metadata/operations/<vm>.json            who is starting or stopping it right now
@@ -179,6 +180,11 @@ impl Layout {
     /// The staging area of a VM's bootstrap.
     pub fn bootstrap_stage(&self, vm: &VmName) -> PathBuf {
         self.bootstrap().join(vm.as_str())
+    }
+
+    /// Where ssh's connection for a VM's bootstrap lives.
+    pub fn bootstrap_connection(&self, vm: &VmName) -> PathBuf {
+        self.bootstrap().join(format!(".{vm}.ssh"))
     }
 
     /// The directory of metadata.

@@ -91,7 +91,7 @@ fn bootstrap(event: &EventKind) -> Option<String> {
     let why = reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
     Some(match status {
         StepStatus::Started => format!("bootstrap: {step}"),
-        StepStatus::Ok => format!("bootstrap: {step} done{took}"),
+        StepStatus::Ok => format!("bootstrap: {step} done{took}{why}"),
         StepStatus::Failed => format!("bootstrap: {step} failed{code}{took}{why}"),
         StepStatus::Skipped => format!("bootstrap: {step} skipped{why}"),
     })

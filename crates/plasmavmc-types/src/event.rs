@@ -160,7 +160,7 @@ pub enum EventKind {
         /// What the program ended with that the step ran; missing where it ran none to its end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         exit_code: Option<i32>,
-        /// Why it failed or was skipped.
+        /// Why it failed or was skipped, or what is worth saying of one that is done.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },

@@ -206,9 +206,9 @@ fn reader(from: Option<impl std::io::Read + Send + 'static>) -> thread::JoinHand
     })
 }
 
-/// Waits until `condition` holds; fails where it does not within ten seconds.
+/// Waits until `condition` holds; fails where it does not within half a minute.
 pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !condition() {
         assert!(Instant::now() < deadline, "{what} never happened");
         thread::sleep(Duration::from_millis(5));

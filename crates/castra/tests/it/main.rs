@@ -5,6 +5,7 @@
 mod agent_lab;
 mod bases;
 mod bootstrap;
+mod bootstrap_ssh;
 mod broker;
 mod bus;
 mod channel;

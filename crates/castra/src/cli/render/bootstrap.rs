@@ -6,7 +6,7 @@ use plasmavmc_term::{Column, Table};
 
 use super::style::{header, path, span};
 use crate::cli::face::{Detail, View};
-use crate::core::bootstrap::{BootstrapOutcome, BootstrapsOutcome};
+use crate::core::bootstrap::{BootstrapOutcome, BootstrapsOutcome, Transport};
 
 pub(crate) fn bootstrap(outcome: &BootstrapsOutcome, view: View) -> String {
     let mut text = header(&outcome.project, outcome.workspace.as_str());
@@ -35,9 +35,10 @@ pub(crate) fn bootstrap(outcome: &BootstrapsOutcome, view: View) -> String {
 
 /// What became of a bootstrap, in a word.
 pub(super) fn word(outcome: &BootstrapOutcome) -> &'static str {
-    match outcome.decision {
-        BootstrapDecision::Run(_) => "done",
-        BootstrapDecision::Skip(_) => "unchanged",
+    match (outcome.decision, outcome.transport) {
+        (BootstrapDecision::Run(_), Transport::Channel) => "done",
+        (BootstrapDecision::Run(_), Transport::Ssh) => "done over ssh",
+        (BootstrapDecision::Skip(_), _) => "unchanged",
     }
 }
 
@@ -56,6 +57,7 @@ mod tests {
         let vm = BootstrapOutcome {
             vm: "web".parse().unwrap(),
             decision: BootstrapDecision::Run(RunReason::Always),
+            transport: Transport::Channel,
             digest: BootstrapDigest::from_bytes([0xab; 32]),
             steps: vec![step(BootstrapStep::Transfer, 200), step(BootstrapStep::Apply, 2_000)],
             log: Some("/w/logs/bootstrap/web-20261125T120000.000Z.jsonl".into()),

@@ -1,16 +1,16 @@
 //! The guest channel as a way into a guest.
 //!
-//! The wait for a guest reads what the broker writes down, as `status` does: `reachable` is what a
-//! bootstrap begins with. Every request has a bound: a timer that interrupts the channel, whereupon
+//! Whether a guest answers is read from what the broker writes down, as `status` does: `reachable` is what
+//! a bootstrap begins with. Every request has a bound: a timer that interrupts the channel, whereupon
 //! the guest ends what it was doing. Tests: `tests/it/bootstrap.rs`.
 
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use castra_agent_proto::limits::capability;
 use plasmavmc_guest::client::{self, Channel, ClientError, Exec, ExecIo, FailureCode, Sink, Source, Write};
 use plasmavmc_guest::clock::boot_ms;
 use plasmavmc_guest::freshness::{Evidence, Reach, judge};
@@ -25,13 +25,8 @@ use rustix::time::{
 };
 
 use super::capture::Output;
-use super::guest::{Door, Ended, Guest, GuestFault, Program};
+use super::guest::{Ended, Guest, GuestFault, Program};
 use super::record::MAX_RECORD;
-
-/// Time between two looks at the session's record.
-const POLL: Duration = Duration::from_millis(20);
-/// Time between two looks at the VM's process.
-const LOOK_AT_PROCESS: Duration = Duration::from_millis(200);
 
 /// The way to a guest that may not answer yet.
 pub(super) struct ChannelDoor<'a> {
@@ -42,10 +37,21 @@ pub(super) struct ChannelDoor<'a> {
     pub(super) window_ms: u64,
 }
 
+/// Whether a guest's agent answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It does, and can do what a bootstrap needs.
+    Whole,
+    /// It does, and runs no programs or moves no files.
+    Lesser,
+    None,
+}
+
 impl ChannelDoor<'_> {
-    fn is_reachable(&self) -> bool {
+    /// Whether the agent answers now.
+    pub(super) fn answer(&self) -> Answer {
+        let Ok(boot_id) = BootId::current() else { return Answer::None };
         let record = SessionRecord::read(self.layout, &self.vm.name);
-        let Ok(boot_id) = BootId::current() else { return false };
         let evidence = Evidence {
             broker: lock_state(self.layout),
             holder: holder(self.layout),
@@ -55,30 +61,22 @@ impl ChannelDoor<'_> {
             now_ms: boot_ms(),
             window_ms: self.window_ms,
         };
-        judge(evidence).reach == Reach::Reachable
-    }
-}
-
-impl Door for ChannelDoor<'_> {
-    fn wait(&mut self, limit: Duration) -> Result<(), GuestFault> {
-        let deadline = Instant::now() + limit;
-        let mut looked = Instant::now();
-        while !self.is_reachable() {
-            if looked.elapsed() >= LOOK_AT_PROCESS {
-                looked = Instant::now();
-                if block_on(self.backend.get_status(self.vm)).is_ok_and(|status| !status.state.is_live()) {
-                    return Err(GuestFault::Stopped);
-                }
-            }
-            if Instant::now() >= deadline {
-                return Err(GuestFault::NoHandshake { waited: limit });
-            }
-            thread::sleep(POLL);
+        if judge(evidence).reach != Reach::Reachable {
+            return Answer::None;
         }
-        Ok(())
+        let can = |capability: &str| {
+            record.iter().flat_map(|record| &record.capabilities).any(|known| known == capability)
+        };
+        if can(capability::EXEC) && can(capability::FILES) { Answer::Whole } else { Answer::Lesser }
     }
 
-    fn open(&mut self, limit: Duration) -> Result<Box<dyn Guest + '_>, GuestFault> {
+    /// Whether the VM has stopped.
+    pub(super) fn is_gone(&self) -> bool {
+        block_on(self.backend.get_status(self.vm)).is_ok_and(|status| !status.state.is_live())
+    }
+
+    /// Opens the way.
+    pub(super) fn open(&self, limit: Duration) -> Result<Box<dyn Guest>, GuestFault> {
         let fault = |error| GuestFault::of(error, limit);
         let mut channel = Channel::attach(self.layout, &self.vm.name, limit).map_err(fault)?;
         let timer = timer().map_err(|source| fault(ClientError::Connection(source)))?;

@@ -6,9 +6,11 @@ use std::io;
 use std::time::Duration;
 
 use plasmavmc_guest::client::{ClientError, FailureCode};
+use plasmavmc_host::HostError;
 use plasmavmc_types::{ErrorKind, Explain};
 
 use super::capture::Output;
+use super::outcome::Transport;
 
 /// A way into a guest.
 pub(super) trait Guest {
@@ -31,8 +33,8 @@ pub(super) trait Guest {
 
 /// A way to a guest that is not there yet.
 pub(super) trait Door {
-    /// Waits until the guest answers, at most `limit`.
-    fn wait(&mut self, limit: Duration) -> Result<(), GuestFault>;
+    /// Waits until the guest answers, at most `limit`; tells on which way.
+    fn wait(&mut self, limit: Duration) -> Result<Transport, GuestFault>;
     /// Opens the way.
     fn open(&mut self, limit: Duration) -> Result<Box<dyn Guest + '_>, GuestFault>;
 }
@@ -69,6 +71,14 @@ pub enum GuestFault {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// It answered neither there nor by SSH.
+    #[error("its guest did not answer within {} s, and ssh did not get in: {said}", waited.as_secs())]
+    NoWay {
+        /// How long it was waited for.
+        waited: Duration,
+        /// What ssh said last.
+        said: String,
+    },
     /// The VM stopped.
     #[error("lost: the VM stopped")]
     Stopped,
@@ -79,6 +89,21 @@ pub enum GuestFault {
         #[source]
         source: ClientError,
     },
+    /// The same, over SSH.
+    #[error("lost: its guest restarted or went away, as ssh tells: {said}")]
+    SshLost {
+        /// What ssh said.
+        said: String,
+    },
+    /// The guest could not do what it was asked over SSH.
+    #[error("its guest could not do what it was asked over ssh: {said}")]
+    Refused {
+        /// What it said.
+        said: String,
+    },
+    /// ssh cannot be run.
+    #[error(transparent)]
+    Ssh(HostError),
     /// A file of the host could not be read meanwhile.
     #[error("a staged file cannot be read")]
     Staged {
@@ -113,15 +138,19 @@ impl Explain for GuestFault {
             Self::TimedOut { .. } => {
                 vec!["give it longer in castra.toml: `timeout_secs` under `[vms.bootstrap]`".to_owned()]
             }
-            Self::NoHandshake { .. } => vec![
+            Self::NoHandshake { .. } | Self::NoWay { .. } => vec![
                 "`castra status` shows whether its agent was ever heard".to_owned(),
                 "an image without cloud-init needs the agent installed by hand: docs/guest-channel.md".to_owned(),
             ],
-            Self::Lost { .. } => vec![
+            Self::Lost { .. } | Self::SshLost { .. } => vec![
                 "a script that restarts its guest cuts itself off: restart it afterwards, `castra exec <vm> -- reboot`"
                     .to_owned(),
             ],
-            Self::Stopped | Self::Staged { .. } => Vec::new(),
+            Self::Refused { said } if said.contains("sudo:") || said.contains("doas:") => {
+                vec!["over ssh the image's user has to become root by `sudo` or `doas`, without a password".to_owned()]
+            }
+            Self::Ssh(error) => error.hints(),
+            Self::Stopped | Self::Staged { .. } | Self::Refused { .. } => Vec::new(),
             Self::Channel(error) => error.hints(),
         }
     }

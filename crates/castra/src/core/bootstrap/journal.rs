@@ -15,6 +15,7 @@ use plasmavmc_types::{BootstrapDigest, BootstrapMode, BootstrapStep, StepStatus,
 use serde::Serialize;
 
 use super::capture::{Output, Piece};
+use super::outcome::Transport;
 
 /// The logs of a VM that are kept.
 const KEPT: usize = 20;
@@ -31,6 +32,7 @@ pub(super) enum Note<'a> {
     Run { vm: &'a VmName, mode: BootstrapMode, castra: &'static str },
     /// It was decided whether there is anything to do.
     Decided {
+        transport: Transport,
         digest: &'a BootstrapDigest,
         #[serde(flatten)]
         decision: BootstrapDecision,

@@ -14,6 +14,7 @@ mod capture;
 mod channel;
 mod choice;
 mod digest;
+mod door;
 mod error;
 mod guest;
 mod inputs;
@@ -21,6 +22,7 @@ mod journal;
 mod outcome;
 mod record;
 mod run;
+mod ssh;
 mod stage;
 mod tell;
 
@@ -38,12 +40,13 @@ pub use self::choice::{BootstrapChoice, BootstrapChoiceError};
 pub use self::error::{BootstrapFailure, Ran, StepFault};
 pub use self::guest::GuestFault;
 pub use self::inputs::InputError;
-pub use self::outcome::BootstrapOutcome;
+pub use self::outcome::{BootstrapOutcome, Transport};
 pub use self::tell::StepOutcome;
 pub use plasmavmc_engine::FirstStep;
 
 use self::channel::ChannelDoor;
 use self::digest::{BaseIdentity, digest};
+use self::door::Doors;
 pub(crate) use self::error::none_of;
 pub(crate) use self::inputs::Inputs;
 pub(crate) use self::journal::logs_of;
@@ -56,7 +59,7 @@ use super::fan_out::fan_out;
 use super::output::OperationOutput;
 use super::project::WorkspaceId;
 use super::recorder::{Observer, Recorder};
-use super::selection::{ProjectSelection, project};
+use super::selection::{ProjectSelection, Target, project};
 use super::session::Session;
 use super::up::DEFAULT_TIMEOUT;
 use crate::config::{Bootstrap, Channel, Project, VmConfig};
@@ -100,12 +103,13 @@ pub fn bootstrap(
     for (vm, bootstrap) in &vms {
         look(&vm.name, bootstrap)?;
     }
-    let layout = Layout::new(&project.state_root);
+    let target = Target::of_project(project.clone());
+    let layout = target.layout.clone();
     let backend = backend::observer(&layout);
     let handles = vms.iter().map(|(vm, _)| running(&*backend, &vm.name)).collect::<Result<Vec<_>, _>>()?;
     let recorder = Recorder::new(&layout, observer);
     let diagnostics = ensure(session, &layout, Stay::WithVms).diagnostic().into_iter().collect();
-    let work = Bootstraps { layout: &layout, backend: &*backend, sink: &recorder, channel: project.channel };
+    let work = Bootstraps { target: &target, backend: &*backend, sink: &recorder, channel: project.channel };
     let jobs: Vec<_> = vms.iter().zip(&handles).collect();
     let results = fan_out(&jobs, |((vm, bootstrap), handle)| {
         (&vm.name, work.run(bootstrap, handle, BootstrapMode::Always, options.from, DEFAULT_TIMEOUT))
@@ -163,7 +167,7 @@ pub(crate) fn look(vm: &VmName, bootstrap: &Bootstrap) -> Result<Inputs, Error> 
 
 /// What the bootstraps of one command share.
 pub(crate) struct Bootstraps<'a> {
-    pub(crate) layout: &'a Layout,
+    pub(crate) target: &'a Target,
     pub(crate) backend: &'a dyn Observe,
     pub(crate) sink: &'a dyn EventSink,
     pub(crate) channel: Channel,
@@ -171,7 +175,7 @@ pub(crate) struct Bootstraps<'a> {
 
 impl Bootstraps<'_> {
     /// Bootstraps a VM that runs, or finds that there is nothing to do. A broker is there; the guest may
-    /// take `handshake` to answer.
+    /// take `handshake` to answer, or to let ssh in.
     ///
     /// # Errors
     /// [`Error::Bootstrap`]; [`Error::Lock`] where another command is at the same VM for too long.
@@ -185,21 +189,18 @@ impl Bootstraps<'_> {
     ) -> Result<BootstrapOutcome, Error> {
         let vm = &handle.name;
         let inputs = look(vm, bootstrap)?;
-        let base = self.base(handle)?;
+        let (layout, sink) = (&self.target.layout, self.sink);
+        let spec = block_on(self.backend.get_spec(handle))?;
+        let base = identity(layout, &spec)
+            .map_err(|source| Error::BootstrapInput { vm: handle.name.clone(), source })?;
         let bound = longest(handshake, bootstrap.timeout);
-        let _lock = FileLock::acquire(&self.layout.bootstrap_lock(vm), bound)?;
-        let (layout, sink) = (self.layout, self.sink);
+        let _lock = FileLock::acquire(&layout.bootstrap_lock(vm), bound)?;
         let job = Job { layout, vm, bootstrap, mode, first, handshake, inputs: &inputs, base, sink };
         let window_ms = self.channel.freshness_window_ms();
-        let mut door = ChannelDoor { layout, vm: handle, backend: self.backend, window_ms };
-        run::run(&job, &mut door).map_err(Error::Bootstrap)
-    }
-
-    /// What lies under the disk of a VM that runs.
-    fn base(&self, handle: &VmHandle) -> Result<BaseIdentity, Error> {
-        let spec = block_on(self.backend.get_spec(handle))?;
-        identity(self.layout, &spec)
-            .map_err(|source| Error::BootstrapInput { vm: handle.name.clone(), source })
+        let channel = ChannelDoor { layout, vm: handle, backend: self.backend, window_ms };
+        let ssh = super::ssh::own_way(self.target, &spec);
+        let mut doors = Doors { channel, ssh: ssh.as_ref(), found: None };
+        run::run(&job, &mut doors).map_err(Error::Bootstrap)
     }
 }
 
@@ -209,6 +210,7 @@ fn longest(handshake: Duration, timeout: Duration) -> Duration {
     handshake.saturating_add(timeout.saturating_mul(u32::try_from(steps).unwrap_or(u32::MAX)))
 }
 
+/// What lies under the disk of a VM that runs.
 fn identity(layout: &Layout, spec: &VmSpec) -> Result<BaseIdentity, InputError> {
     let disk = spec.disks.iter().find(|disk| !disk.read_only);
     match disk.map(|disk| disk.backing.as_ref().map_or(disk.path.as_path(), |backing| &backing.path)) {

@@ -9,6 +9,16 @@ use serde::Serialize;
 
 use super::tell::StepOutcome;
 
+/// The way a bootstrap took into its guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// The guest channel.
+    Channel,
+    /// SSH: the guest has no agent that could be spoken to.
+    Ssh,
+}
+
 /// What a bootstrap of one VM did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BootstrapOutcome {
@@ -18,6 +28,8 @@ pub struct BootstrapOutcome {
     /// Whether it ran, and why.
     #[serde(flatten)]
     pub decision: BootstrapDecision,
+    /// The way into the guest.
+    pub transport: Transport,
     /// What it was made of: the SHA-256 of all that decides what it does.
     pub digest: BootstrapDigest,
     /// Its steps.

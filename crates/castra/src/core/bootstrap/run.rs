@@ -23,7 +23,7 @@ use super::error::{BootstrapFailure, Ran, StepFault};
 use super::guest::{Door, Ended, Guest, Program};
 use super::inputs::{EntryKind, Inputs, Shape, names_interpreter, open};
 use super::journal::{Journal, Note};
-use super::outcome::BootstrapOutcome;
+use super::outcome::{BootstrapOutcome, Transport};
 use super::record::{self, DIR, Done, HostNote, PAYLOAD, RECORD, SCRIPT, STATE, recorded, staged};
 use super::stage::Stage;
 use super::tell::Teller;
@@ -57,14 +57,20 @@ pub(super) fn run(job: &Job<'_>, door: &mut dyn Door) -> Result<BootstrapOutcome
     let castra = env!("CARGO_PKG_VERSION");
     tell.journal.note(&Note::Run { vm: job.vm, mode: job.mode, castra });
     let limit = job.bootstrap.timeout;
-    tell.step(BootstrapStep::WaitHandshake, |_| Ok(door.wait(job.handshake)?))?;
+    let transport = tell.step(BootstrapStep::WaitHandshake, |tell| {
+        let transport = door.wait(job.handshake)?;
+        if transport == Transport::Ssh {
+            tell.remark("no agent answers, ssh leads into the guest");
+        }
+        Ok(transport)
+    })?;
     failpoint::hit("bootstrap.reachable");
     let (mut way, decided) = tell.step(BootstrapStep::Connect, |_| {
         let mut way = door.open(limit)?;
-        let decided = job.decide(&mut *way)?;
+        let decided = job.decide(&mut *way, transport)?;
         Ok((way, decided))
     })?;
-    tell.journal.note(&Note::Decided { digest: &decided.digest, decision: decided.decision });
+    tell.journal.note(&Note::Decided { transport, digest: &decided.digest, decision: decided.decision });
     if let BootstrapDecision::Skip(reason) = decided.decision {
         for step in [BootstrapStep::Transfer, BootstrapStep::Apply, BootstrapStep::Verify] {
             tell.skipped(step, &reason.to_string());
@@ -80,19 +86,20 @@ pub(super) fn run(job: &Job<'_>, door: &mut dyn Door) -> Result<BootstrapOutcome
         names_interpreter: None,
     };
     driver.drive(&mut tell)?;
-    let decided = Decided { digest: driver.digest, decision: decided.decision, staged: driver.staged };
+    let decided = Decided { digest: driver.digest, staged: driver.staged, ..decided };
     Ok(job.outcome(&decided, tell))
 }
 
 /// What was found in a guest, and what follows.
 struct Decided {
+    transport: Transport,
     digest: BootstrapDigest,
     decision: BootstrapDecision,
     staged: Option<Staged>,
 }
 
 impl Job<'_> {
-    fn decide(&self, guest: &mut dyn Guest) -> Result<Decided, StepFault> {
+    fn decide(&self, guest: &mut dyn Guest, transport: Transport) -> Result<Decided, StepFault> {
         guest.bound(self.bootstrap.timeout);
         let digest = digest(self.bootstrap, self.inputs, &self.base)?;
         let recorded = recorded(guest.read(RECORD)?.as_deref());
@@ -100,13 +107,15 @@ impl Job<'_> {
             FirstStep::Transfer => None,
             FirstStep::Apply | FirstStep::Verify => staged(guest.read(STATE)?.as_deref()),
         };
-        Ok(Decided { decision: decide_bootstrap(self.mode, &digest, &recorded), digest, staged })
+        let decision = decide_bootstrap(self.mode, &digest, &recorded);
+        Ok(Decided { transport, decision, digest, staged })
     }
 
     fn outcome(&self, decided: &Decided, tell: Teller<'_>) -> BootstrapOutcome {
         BootstrapOutcome {
             vm: self.vm.clone(),
             decision: decided.decision,
+            transport: decided.transport,
             digest: decided.digest.clone(),
             log: tell.journal.path().map(ToOwned::to_owned),
             steps: tell.steps,

@@ -37,11 +37,18 @@ pub(super) struct Teller<'a> {
     pub(super) journal: Journal,
     pub(super) steps: Vec<StepOutcome>,
     last_lines: VecDeque<String>,
+    /// What is worth saying of the step at work once it is done.
+    remark: Option<&'static str>,
 }
 
 impl<'a> Teller<'a> {
     pub(super) fn new(vm: &'a VmName, sink: &'a dyn EventSink, journal: Journal) -> Self {
-        Self { vm, sink, journal, steps: Vec::new(), last_lines: VecDeque::new() }
+        Self { vm, sink, journal, steps: Vec::new(), last_lines: VecDeque::new(), remark: None }
+    }
+
+    /// Says something of the step at work, once it is done.
+    pub(super) fn remark(&mut self, remark: &'static str) {
+        self.remark = Some(remark);
     }
 
     /// Does a step, and tells how it began and ended.
@@ -52,13 +59,15 @@ impl<'a> Teller<'a> {
     ) -> Result<T, Box<BootstrapFailure>> {
         let begun = Instant::now();
         self.last_lines.clear();
+        self.remark = None;
         self.tell(step, StepStatus::Started, None, None, None);
         let result = work(self);
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(value) => {
                 let ran = matches!(step, BootstrapStep::Apply | BootstrapStep::Verify);
-                self.ended(step, StepStatus::Ok, duration_ms, ran.then_some(0), None);
+                let remark = self.remark.take();
+                self.ended(step, StepStatus::Ok, duration_ms, ran.then_some(0), remark);
                 Ok(value)
             }
             Err(fault) => {

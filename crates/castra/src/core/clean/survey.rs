@@ -264,7 +264,10 @@ impl Surveyor<'_> {
             self.add(socket, CleanupKind::Runtime)?;
         }
         // A live VM may be about to get what is staged for it.
-        let is_live = |path: &PathBuf| self.vms.iter().any(|vm| vm.live && path.ends_with(vm.name.as_str()));
+        let is_live = |path: &PathBuf| {
+            let of = |name| [layout.bootstrap_stage(name), layout.bootstrap_connection(name)].contains(path);
+            self.vms.iter().any(|vm| vm.live && of(&vm.name))
+        };
         let staged = entries(&layout.bootstrap())?.into_iter().filter(|path| !is_live(path));
         let staged: Vec<PathBuf> = staged.collect();
         for path in staged.into_iter().chain(Some(layout.qemu_offer()).filter(|path| path.exists())) {

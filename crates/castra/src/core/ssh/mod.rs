@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use plasmavmc_host::image::catalogue;
 use plasmavmc_host::{Layout, exec, publish};
-use plasmavmc_types::{PortForward, VmName};
+use plasmavmc_types::{PortForward, VmName, VmSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -196,6 +196,27 @@ pub fn ssh_config(
     let include = path.as_deref().map(config::include).transpose()?;
     let value = SshConfigOutcome { workspace: target.id, hosts, text, path, include };
     Ok(OperationOutput { value, diagnostics })
+}
+
+/// The way into a guest for Castra itself.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnWay {
+    /// What ssh reads; it calls the guest by its VM's name.
+    pub(crate) config: String,
+    /// Who logs in.
+    pub(crate) user: String,
+}
+
+/// The way into a VM that runs as `spec` says; none where no port leads there, where one end was not given
+/// its key, or where there is no ssh.
+pub(crate) fn own_way(target: &Target, spec: &VmSpec) -> Option<OwnWay> {
+    let host = host(target, &spec.name, ssh_forward(spec.port_forwards())?);
+    if !host.identity_file.exists() || !host.known_hosts.exists() {
+        return None;
+    }
+    exec::SSH.find()?;
+    let config = config::text(&target.id, std::slice::from_ref(&host)).ok()?;
+    Some(OwnWay { config, user: host.user })
 }
 
 /// What makes a guest reachable by ssh.

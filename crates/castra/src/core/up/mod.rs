@@ -257,6 +257,7 @@ pub fn up(
     images.fetch(session, &project, &layout, &recorder)?;
     failpoint::hit("up.images-ready");
     let launcher = backend::launcher(session, &layout, &recorder)?;
+    let target = Target::of_project(project.clone());
     let work = VmUp {
         session,
         project: &project,
@@ -270,7 +271,7 @@ pub fn up(
         hold: &hold,
         broker: Served::new(session, &layout),
         bootstraps: Bootstraps {
-            layout: &layout,
+            target: &target,
             backend: &*launcher.backend,
             sink: &recorder,
             channel: project.channel,
@@ -279,7 +280,7 @@ pub fn up(
     let results = fan_out(&vms, |vm| work.run(vm));
     diagnostics.extend(work.broker.diagnostic());
 
-    if let Err(error) = ssh::refresh(&Target::of_project(project.clone())) {
+    if let Err(error) = ssh::refresh(&target) {
         diagnostics.push(Diagnostic::warning(format!("ssh is not told of changed ports: {error}")));
     }
     let (outcomes, notes) = gather(&vms, results)?;

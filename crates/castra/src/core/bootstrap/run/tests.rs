@@ -63,8 +63,8 @@ struct FakeDoor<'d>(&'d Disk);
 struct FakeGuest<'d>(&'d Disk);
 
 impl Door for FakeDoor<'_> {
-    fn wait(&mut self, _: Duration) -> Result<(), GuestFault> {
-        Ok(())
+    fn wait(&mut self, _: Duration) -> Result<Transport, GuestFault> {
+        Ok(Transport::Channel)
     }
 
     fn open(&mut self, _: Duration) -> Result<Box<dyn Guest + '_>, GuestFault> {
