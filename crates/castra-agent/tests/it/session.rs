@@ -23,6 +23,8 @@ fn without_a_session_only_a_hello_is_answered() {
     host.send(&Frame::session(Kind::Ping, b"12345678".to_vec()));
     host.send(&stream_frame(Kind::Open, 1, &Request::Stat { path: "/".into() }));
     host.send(&Frame::session(Kind::Publish, vec![]));
+    // A hello takes back what was not written yet: an answer has to have the time to be.
+    std::thread::sleep(std::time::Duration::from_millis(300));
     let (session, vm) = ("s".to_owned(), "web".to_owned());
     host.send(&session_frame(Kind::Hello, &Hello { protocol: PROTOCOL, session, vm, keepalive_ms: 2_000 }));
     let first = host.next_frame();
