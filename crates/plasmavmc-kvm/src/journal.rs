@@ -3,7 +3,8 @@
 //! A second monitor writes to `metadata/journals/<vm>.jsonl` instead of a socket, so nobody has to
 //! listen: why a VM stopped is known even when nobody watched, any number of subscribers can follow
 //! the file, and the last known state is told although QEMU no longer answers. It is emptied before
-//! each launch, while the VM's lock is held. Pure but for [`read`]. Tests: below.
+//! each launch, while the VM's lock is held; what lies further back than anyone reads is given back to
+//! the disk meanwhile ([`crate::watch`]), as a guest can make it grow. Pure but for [`read`]. Tests: below.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -17,7 +18,7 @@ use crate::argv::AGENT_PORT_ID;
 use crate::qmp::{Codec, Event, Message};
 
 /// How much of a journal is read: its end. An ordinary run writes less than 4 KiB.
-const READ_MAX: u64 = 1 << 20;
+pub(crate) const READ_MAX: u64 = 1 << 20;
 
 /// What a journal tells of its run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,12 +1,20 @@
 //! What the guest channel's broker has to know of VMs: which live, and what their QEMUs report, of all
 //! at once.
 //!
-//! One inotify descriptor for every journal: a user may have few of them. Reads only; whoever waits
-//! polls the descriptor. Tests: below, and `tests/it/events.rs`.
+//! One inotify descriptor for every journal: a user may have few of them. Whoever waits polls it.
+//!
+//! ```text
+//!  journal  ░░░░░░░░░░░░░░░░░░░░░░░████████████████  ◄── QEMU appends
+//!           given back to the disk │ read: READ_MAX
+//! ```
+//!
+//! A guest can have lines written for ever, by opening and closing its port or resetting itself. What
+//! nobody reads any more becomes a hole, behind QEMU's back: nothing moves, so nothing is lost between.
+//! Tests: below, and `tests/it/events.rs`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -16,12 +24,16 @@ use plasmavmc_host::process::Process;
 use plasmavmc_host::{HostError, IoContext, Layout};
 use plasmavmc_hypervisor::VmEvent;
 use plasmavmc_types::{RunToken, VmName};
-use rustix::fs::inotify;
+use rustix::fs::{FallocateFlags, fallocate, inotify};
 
-use crate::journal;
+use crate::journal::{self, READ_MAX};
 use crate::locate::locate;
 use crate::qmp::Codec;
 use crate::record::{self, Record};
+
+/// Bytes nobody reads that a journal may have before they are given back, a multiple of every file
+/// system's block.
+const SPARE: u64 = 1 << 20;
 
 /// A VM's live process.
 #[derive(Debug)]
@@ -80,6 +92,8 @@ struct Followed {
     file: File,
     watch: i32,
     codec: Codec,
+    /// Where what has been given back ends.
+    hole: u64,
 }
 
 impl JournalWatch {
@@ -104,11 +118,11 @@ impl JournalWatch {
             return Ok(());
         }
         self.forget(vm);
-        let mut file = File::open(&path).context("open", &path)?;
+        let mut file = File::options().read(true).write(true).open(&path).context("open", &path)?;
         let watch = inotify::add_watch(&self.changes, &path, inotify::WatchFlags::MODIFY);
         let watch = watch.context("watch", &path)?;
         file.seek(SeekFrom::End(0)).context("read", &path)?;
-        self.followed.insert(vm.clone(), Followed { run, file, watch, codec: Codec::new() });
+        self.followed.insert(vm.clone(), Followed { run, file, watch, codec: Codec::new(), hole: 0 });
         Ok(())
     }
 
@@ -151,7 +165,7 @@ impl Followed {
     fn read(&mut self) -> Vec<JournalNews> {
         let mut bytes = Vec::new();
         // A journal that cannot be read says nothing more; the end of its process still will.
-        let _ = self.file.read_to_end(&mut bytes);
+        let _ = self.catch_up().and_then(|()| self.file.read_to_end(&mut bytes)).map(|_| self.give_back());
         // It may have been followed from the middle of a line on.
         let messages = self.codec.push_torn(&bytes);
         let news = messages.iter().filter_map(|message| match journal::agent_port(message) {
@@ -160,6 +174,27 @@ impl Followed {
             None => journal::event(message).map(JournalNews::Vm),
         });
         news.collect()
+    }
+
+    /// Passes over what was written while nobody looked, but for the last of it.
+    fn catch_up(&mut self) -> io::Result<()> {
+        let end = self.file.metadata()?.len();
+        if end.saturating_sub(self.file.stream_position()?) > READ_MAX {
+            self.file.seek(SeekFrom::Start(end - READ_MAX))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the disk back what lies further back than anyone reads.
+    fn give_back(&mut self) {
+        let Ok(at) = self.file.stream_position() else { return };
+        let unread = at.saturating_sub(READ_MAX) / SPARE * SPARE;
+        if unread > self.hole {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // A file system that cannot keeps it until the next launch.
+            let _ = fallocate(&self.file, flags, self.hole, unread - self.hole);
+            self.hole = unread;
+        }
     }
 }
 
@@ -241,5 +276,43 @@ mod tests {
             write("{\"event\":\"RESET\",\"data\":{}}\n");
             assert_eq!(watch.news(), reset, "replaced: {is_replaced}");
         }
+    }
+
+    /// A journal that is followed, and QEMU's end of it.
+    fn followed(dir: &Path) -> (JournalWatch, File) {
+        let (layout, vm) = (Layout::new(dir), "web".parse().unwrap());
+        publish::private_dir(layout.journal(&vm).parent().unwrap()).unwrap();
+        let qemu = File::options().append(true).create(true).open(layout.journal(&vm)).unwrap();
+        let mut watch = JournalWatch::new(layout).unwrap();
+        watch.follow(&vm, RunToken::generate()).unwrap();
+        (watch, qemu)
+    }
+
+    #[test]
+    fn a_journal_that_grows_for_ever_takes_no_more_disk_and_loses_nothing_of_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut watch, mut qemu) = followed(dir.path());
+        let line = format!("{{\"event\":\"RTC_CHANGE\",\"data\":{{\"offset\":1}}}}{}\n", " ".repeat(80));
+        for _ in 0..16 {
+            qemu.write_all(line.repeat((1 << 20) / line.len()).as_bytes()).unwrap();
+            watch.news();
+        }
+        qemu.write_all(b"{\"event\":\"SHUTDOWN\",\"data\":{\"reason\":\"guest-panic\"}}\n").unwrap();
+        assert_eq!(watch.news().len(), 1);
+        let path = Layout::new(dir.path()).journal(&"web".parse().unwrap());
+        let meta = path.metadata().unwrap();
+        assert!(meta.len() > 15 << 20 && meta.blocks() * 512 <= 4 << 20, "{} blocks", meta.blocks());
+        let journal = journal::read(&path);
+        assert!(journal.begun && journal.shutdown.is_some(), "{journal:?}");
+    }
+
+    #[test]
+    fn whoever_was_away_for_long_is_told_the_end_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut watch, mut qemu) = followed(dir.path());
+        let reset = "{\"event\":\"RESET\",\"data\":{}}\n";
+        qemu.write_all(reset.repeat((4 << 20) / reset.len()).as_bytes()).unwrap();
+        let told = watch.news().len();
+        assert!(told * reset.len() <= 1 << 20 && told > 30_000, "{told}");
     }
 }
