@@ -22,3 +22,5 @@ pub mod qga;
 pub mod record;
 pub mod session;
 pub mod switch;
+#[cfg(test)]
+mod testing;

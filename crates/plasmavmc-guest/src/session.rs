@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Whoever drives it hands in what was read ([`Session::receive`]), calls [`Session::tick`] when
-//! [`Session::deadline`] has come, and after both takes the events and the output. A guest is not
+//! [`Session::deadline`] has come, and after both takes the events, the filler and the output. A guest is not
 //! trusted: whatever it sends, a session holds at most one frame and the events of one read.
 //! Times are milliseconds of one clock that never goes back. Tests: below; `fuzz/`.
 
@@ -21,6 +21,8 @@ use castra_agent_proto::message::{
 };
 use castra_agent_proto::{Decoder, Frame, Kind, frame};
 use plasmavmc_types::VmName;
+
+use crate::meter::Bucket;
 
 /// Time without an answer after which a hello is said again.
 const RESEND_MS: u64 = 1_000;
@@ -45,6 +47,9 @@ const PAUSE_MS: u64 = 100;
 const PAUSE_MAX_MS: u64 = 30_000;
 /// A session that lasted so long forgives earlier faults.
 const GOOD_MS: u64 = 60_000;
+/// Restarts of a guest or its agent that are answered at once, and the seconds between those that follow:
+/// each is told of in logs that nobody bounds.
+const RESTARTS: (u32, u32) = (20, 30);
 
 /// Something a session tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +144,8 @@ pub struct Session {
     state: State,
     decoder: Decoder,
     output: Vec<u8>,
+    /// Whether a filler goes before the output.
+    fills: bool,
     events: VecDeque<SessionEvent>,
     said: Said,
     /// The number of the last ping, never used twice.
@@ -148,6 +155,8 @@ pub struct Session {
     /// Pings not answered yet, with their times.
     pings: VecDeque<(u64, u64)>,
     faults: u32,
+    /// Restarts that are answered at once, in seconds.
+    restarts: Bucket,
 }
 
 impl Session {
@@ -159,12 +168,14 @@ impl Session {
             state: State::Quiet { until: now },
             decoder: Decoder::default(),
             output: Vec::new(),
+            fills: false,
             events: VecDeque::new(),
             said: Said::default(),
             last_ping: 0,
             first_ping: 1,
             pings: VecDeque::new(),
             faults: 0,
+            restarts: Bucket::new(RESTARTS.0 * RESTARTS.1, 1, now),
         };
         session.greet(now);
         session
@@ -178,6 +189,12 @@ impl Session {
     /// The next event.
     pub fn next_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
+    }
+
+    /// Whether [`frame::filler`] is to be written before the output, as far as it goes at once: zeros
+    /// complete a frame and begin none. Guests that read nothing are many, and none shall cost that much.
+    pub fn take_filler(&mut self) -> bool {
+        std::mem::take(&mut self.fills)
     }
 
     /// What is to be written to the guest.
@@ -210,8 +227,7 @@ impl Session {
     /// laid before the port for whoever opens it next.
     pub fn port_closed(&mut self, now: u64) {
         if self.is_on() {
-            self.lose(Loss::Restart);
-            self.greet(now);
+            self.restarted(now);
         }
     }
 
@@ -221,8 +237,15 @@ impl Session {
         if let State::On { since, .. } = self.state
             && now.saturating_sub(since) > LATE_MS
         {
-            self.lose(Loss::Restart);
-            self.greet(now);
+            self.restarted(now);
+        }
+    }
+
+    fn restarted(&mut self, now: u64) {
+        self.lose(Loss::Restart);
+        match self.restarts.owe(RESTARTS.1.into(), now) {
+            0 => self.greet(now),
+            owed => self.quiet(now + owed),
         }
     }
 
@@ -286,9 +309,7 @@ impl Session {
         let (session, fill) = (session.clone(), *hellos % FILLER_EVERY == 2);
         // Nor does this end wait for the rest of a frame whose sender went.
         self.decoder.reset();
-        if fill {
-            self.output.extend(frame::filler());
-        }
+        self.fills |= fill;
         self.hello(&session);
     }
 

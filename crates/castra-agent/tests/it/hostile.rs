@@ -45,7 +45,7 @@ fn mutated_frames_neither_end_the_agent_nor_make_it_grow() {
     let before = resident_kib();
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
     let mut bytes = Vec::new();
-    for round in 0..100_000_u32 {
+    for round in 0..1_000_000_u32 {
         let mut frame = seeds[usize::try_from(dice.roll(seeds.len() as u64)).unwrap()].clone();
         if dice.roll(3) > 0 {
             let at = usize::try_from(dice.roll(frame.len() as u64)).unwrap();

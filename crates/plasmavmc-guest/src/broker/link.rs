@@ -8,11 +8,11 @@
 //! A guest that says too much is not read for a while; nothing of another VM waits for it. Tests:
 //! `broker/tests`.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
-use castra_agent_proto::Frame;
 use castra_agent_proto::message::Outcome;
+use castra_agent_proto::{Frame, frame};
 use plasmavmc_host::Layout;
 use plasmavmc_host::process::Process;
 use plasmavmc_host::socket::{self, Connected};
@@ -34,6 +34,8 @@ const LESSER_AFTER_MS: u64 = 10_000;
 /// Time between two attempts to connect to a VM's socket.
 const RECONNECT_MS: u64 = 2_000;
 
+/// Why a guest is shown as declined that floods before any handshake.
+const STRANGER: &str = "it floods the port, and no agent has answered on it";
 /// Why a guest whose session goes on counts as lost.
 const SILENT: &str = "the guest's agent has not answered within the freshness window";
 
@@ -233,12 +235,16 @@ impl Link {
     }
 
     /// Does what is due.
-    pub(super) fn tick(&mut self, layout: &Layout, now: u64) {
+    pub(super) fn tick(&mut self, ledger: &Ledger, now: u64) {
+        let layout = ledger.layout();
         if self.stream.is_none() && self.connect_at <= now {
             self.connect(layout, now);
         }
         self.session.tick(now, Load { unsent: self.out.len(), streams: self.switch.len() });
         self.tick_lesser(layout, now);
+        if self.record.is_none() && self.meter.is_flooded(now) {
+            self.declined(STRANGER, ledger, now);
+        }
         if let Some(record) = &self.record
             && record.flooded != self.meter.is_flooded(now)
         {
@@ -251,8 +257,12 @@ impl Link {
         if let Some(lesser) = &mut self.lesser {
             lesser.pump();
         }
-        let output = self.session.take_output();
+        let (fills, output) = (self.session.take_filler(), self.session.take_output());
         let Some(stream) = &mut self.stream else { return };
+        if fills && self.out.len() == 0 {
+            // What does not go at once is dropped.
+            let _ = stream.write(&frame::filler());
+        }
         if !output.is_empty() {
             self.out.push(&output);
         }

@@ -15,10 +15,11 @@ use castra_agent_proto::{Frame, Kind};
 use plasmavmc_host::socket::Connected;
 use serde_json::json;
 
-use self::lab::{FakeQga, Guest, Lab, Line};
+use self::lab::{FakeQga, Lab};
 use super::*;
 use crate::freshness::{Freshness, Reach};
 use crate::record::AgentKind;
+use crate::testing::{Line, reply};
 
 #[test]
 fn a_guest_that_answers_is_reachable_and_the_log_says_hello_once() {
@@ -95,6 +96,22 @@ fn a_vm_that_comes_later_is_served_after_a_rescan() {
 }
 
 #[test]
+fn fifty_guests_are_reachable_at_once_and_stay_so() {
+    let names: Vec<String> = (0..50).map(|number| format!("vm-{number}")).collect();
+    let mut lab = Lab::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    lab.start();
+    let mut guests: Vec<_> = names.iter().map(|name| (name, lab.guest_on(name))).collect();
+    let is_fresh = |name: &String| lab.freshness(name).reach == Reach::Reachable;
+    assert!(names.iter().all(is_fresh), "{}", lab.log());
+    let first = boot_ms();
+    for (name, guest) in &mut guests {
+        guest.pong();
+        lab.until("a later answer", || lab.record(name).is_some_and(|record| record.last_seen_ms > first));
+    }
+    assert!(names.iter().all(is_fresh), "{}", lab.log());
+}
+
+#[test]
 fn streams_pass_both_ways_and_end_with_either_side() {
     let mut lab = Lab::new(&["web"]);
     lab.start();
@@ -149,7 +166,7 @@ fn a_hostile_guest_spoils_its_own_row_alone() {
     let mut writer = bad.0.stream.try_clone().unwrap();
     writer.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
     let flood = thread::spawn(move || {
-        let reply = session_frame(Kind::HelloReply, &Guest::reply(&hello)).to_bytes();
+        let reply = session_frame(Kind::HelloReply, &reply(&hello)).to_bytes();
         let _ = writer.write_all(&reply);
         let mut four_gigabytes = Frame::stream(Kind::Data, 1, *b"x").to_bytes();
         four_gigabytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
@@ -225,7 +242,7 @@ fn a_guest_that_says_it_is_another_is_declined_and_told_of() {
     lab.start();
     let mut guest = lab.guest("web");
     let hello = guest.hello();
-    let reply = HelloReply { vm: "db".into(), ..Guest::reply(&hello) };
+    let reply = HelloReply { vm: "db".into(), ..reply(&hello) };
     guest.0.send(&session_frame(Kind::HelloReply, &reply));
     lab.until("the line", || {
         lab.log().contains("outcome=declined reason=\"the agent says it is VM \\\"db\\\"\"")

@@ -58,7 +58,7 @@ impl<V: Vms> Broker<V> {
     /// Does what is due, deals with all that came, and writes.
     pub(super) fn tick(&mut self, now: u64) {
         for link in self.links.values_mut() {
-            link.tick(&self.config.layout, now);
+            link.tick(&self.ledger, now);
         }
         let vms: Vec<VmName> = self.links.keys().cloned().collect();
         for vm in &vms {

@@ -1,8 +1,11 @@
 //! A guest in one variable against a session: what it hears, what it says, and time as a number.
 
+mod frames;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::reply as answer;
 
 const IDLE: Load = Load { unsent: 0, streams: 0 };
 
@@ -30,19 +33,6 @@ fn events(session: &mut Session) -> Vec<SessionEvent> {
 fn hello(session: &mut Session) -> Hello {
     let frame = said(session).into_iter().rfind(|frame| frame.kind == Kind::Hello);
     body(&frame.expect("it says hello")).unwrap()
-}
-
-fn answer(hello: &Hello) -> HelloReply {
-    HelloReply {
-        protocol: PROTOCOL,
-        session: hello.session.clone(),
-        vm: hello.vm.clone(),
-        agent: "0.1.0".into(),
-        boot_id: "b".into(),
-        capabilities: vec!["files".into(), "exec".into()],
-        agent_started_ms: 0,
-        uptime_ms: 0,
-    }
 }
 
 fn reply(session: &mut Session, reply: &HelloReply, now: u64) {
@@ -76,7 +66,8 @@ fn a_guest_that_answers_is_accepted_and_pinged_at_once() {
     assert_eq!(body::<Outcome>(&said[0]), Some(Outcome::Ok));
     assert_eq!(said[1].kind, Kind::Ping);
     session.receive(&Frame::session(Kind::Pong, said[1].payload.clone()).to_bytes(), 1_060);
-    let accepted = HelloReply { capabilities: vec!["exec".into(), "files".into()], ..answer(&hello) };
+    let accepted =
+        HelloReply { capabilities: vec!["bus-v1".into(), "exec".into(), "files".into()], ..answer(&hello) };
     assert_eq!(
         events(&mut session),
         [
@@ -102,8 +93,8 @@ fn a_hello_is_said_again_until_it_is_answered_and_then_filled_up() {
     let first = hello(&mut session);
     assert_eq!(session.deadline(), 1_000);
     session.tick(1_000, IDLE);
-    let output = session.take_output();
-    assert!(output.len() > frame::filler().len(), "nothing completes a frame the agent waits for");
+    assert!(session.take_filler(), "nothing completes a frame the agent waits for");
+    assert_eq!(hello(&mut session).session, first.session);
     session.tick(2_000, IDLE);
     let again = hello(&mut session);
     assert_eq!(again.session, first.session);
@@ -121,6 +112,7 @@ fn an_agent_in_the_middle_of_a_frame_is_freed_by_the_filler() {
     let mut heard = Vec::new();
     for now in [0, 1_000] {
         session.tick(now, IDLE);
+        agent.push(&if session.take_filler() { frame::filler() } else { Vec::new() });
         agent.push(&session.take_output());
         heard.extend(std::iter::from_fn(|| agent.next_frame()));
     }
@@ -295,6 +287,24 @@ fn news_of_the_port_that_come_late_end_no_session_that_began_since() {
     session.port_closed(LATE_MS + 2);
     session.tick(session.deadline(), IDLE);
     assert_eq!(hello(&mut session).session, session_before);
+}
+
+#[test]
+fn a_guest_that_comes_and_goes_is_greeted_at_once_a_few_times_and_then_now_and_then() {
+    let (mut session, mut greeted) = (on(0), Vec::new());
+    for now in (0..3_600_000).step_by(500) {
+        session.tick(now, IDLE);
+        if let Some(hello) = said(&mut session).into_iter().rfind(|frame| frame.kind == Kind::Hello) {
+            reply(&mut session, &answer(&body(&hello).unwrap()), now);
+            greeted.push(now);
+        }
+        session.port_closed(now);
+        events(&mut session);
+    }
+    let (burst, seconds) = RESTARTS;
+    assert_eq!(greeted.iter().filter(|at| **at < 30_000).count(), burst as usize);
+    assert!(greeted.len() <= (burst + 3_600 / seconds + 1) as usize, "{} times", greeted.len());
+    assert!(*greeted.last().unwrap() > 3_500_000, "it is never forgotten");
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! The broker's process: takes the lock, serves, and tells what happens.
 
+use std::collections::BTreeMap;
 use std::thread;
 
 use plasmavmc_guest::broker::{Broker, BrokerConfig, Lifetime};
@@ -64,7 +65,8 @@ pub fn serve(
     let journals = JournalWatch::new(layout.clone())?;
     thread::scope(|scope| {
         let (layout, sink, remounts) = (layout.clone(), &recorder, &remounts);
-        let vms = WorkspaceVms { session, layout, sink, journals, remounts, scope };
+        let allowed = BTreeMap::new();
+        let vms = WorkspaceVms { session, layout, sink, journals, remounts, scope, allowed };
         Broker::new(vms, config)?.run()
     })?;
     Ok(OperationOutput::new(ServeOutcome::Served))

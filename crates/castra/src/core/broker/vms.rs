@@ -2,12 +2,16 @@
 //!
 //! A guest that powered itself off has its disposable disk discarded, as `down` would have: under the
 //! VM's lock, and only where no command holds it. Whatever else ended a VM is left for a person to
-//! look into. A guest that booted again by itself gets its folders back.
+//! look into. A guest that booted again by itself gets its folders back. One that resets itself again
+//! and again is not told of each time: the log would have no end.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::Scope;
 
 use plasmavmc_guest::broker::{LiveVm, PortNews, Vms};
+use plasmavmc_guest::clock::boot_ms;
+use plasmavmc_guest::meter::Bucket;
 use plasmavmc_host::{FileLock, Layout};
 use plasmavmc_hypervisor::{EventSink, VmEvent, block_on};
 use plasmavmc_kvm::{JournalNews, JournalWatch, PortChange, live_processes};
@@ -22,6 +26,9 @@ use crate::core::selection::{Discovery, ProjectSelection, Synthesis, project};
 use crate::core::session::Session;
 use crate::core::workspace::WorkspaceRecord;
 
+/// Resets and faults of a VM's disks that are told of at once, and the seconds until one more is.
+const TOLD: (u32, u32) = (20, 30);
+
 /// The VMs of a workspace.
 pub(super) struct WorkspaceVms<'scope, 'env> {
     pub(super) session: &'env Session,
@@ -31,9 +38,21 @@ pub(super) struct WorkspaceVms<'scope, 'env> {
     pub(super) remounts: &'env Remounts<'env>,
     /// Where their threads live.
     pub(super) scope: &'scope Scope<'scope, 'env>,
+    /// What may still be told of what QEMU reports of a VM, in seconds.
+    pub(super) allowed: BTreeMap<VmName, Bucket>,
 }
 
 impl WorkspaceVms<'_, '_> {
+    /// Tells what QEMU reports of a VM, where that is not too often.
+    fn report(&mut self, vm: &VmName, kind: EventKind) {
+        let now = boot_ms();
+        let (burst, seconds) = TOLD;
+        let full = || Bucket::new(burst * seconds, 1, now);
+        if self.allowed.entry(vm.clone()).or_insert_with(full).take(seconds.into(), now) {
+            self.sink.emit(Some(vm), kind);
+        }
+    }
+
     /// Discards what the guest wrote, where it powered itself off and nobody is at work on it.
     fn settle(&self, vm: &VmName) -> Result<(), Error> {
         let Some(_lock) = FileLock::try_acquire(&self.layout.vm_lock(vm))? else { return Ok(()) };
@@ -94,14 +113,14 @@ impl Vms for WorkspaceVms<'_, '_> {
                 JournalNews::AgentPort(PortChange::Opened) => ports.push((vm, PortNews::Opened)),
                 JournalNews::AgentPort(PortChange::Closed) => ports.push((vm, PortNews::Closed)),
                 JournalNews::Vm(VmEvent::Reset) => {
-                    self.sink.emit(Some(&vm), EventKind::GuestReset);
+                    self.report(&vm, EventKind::GuestReset);
                     ports.push((vm, PortNews::Closed));
                 }
                 JournalNews::Vm(VmEvent::GuestPanicked) => {
                     self.sink.emit(Some(&vm), EventKind::GuestPanicked);
                 }
                 JournalNews::Vm(VmEvent::BlockError { device, reason }) => {
-                    self.sink.emit(Some(&vm), EventKind::BlockError { device, reason });
+                    self.report(&vm, EventKind::BlockError { device, reason });
                 }
                 JournalNews::Vm(_) => {}
             }
@@ -111,6 +130,7 @@ impl Vms for WorkspaceVms<'_, '_> {
 
     fn stopped(&mut self, vm: &VmName) {
         self.journals.forget(vm);
+        self.allowed.remove(vm);
         // Whatever cannot be done now, the next `up` or `down` does.
         let _ = self.settle(vm);
     }

@@ -2,22 +2,22 @@
 //! commands that speak frames. Nothing here knows QEMU.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use castra_agent_proto::limits::PROTOCOL;
-use castra_agent_proto::message::{Attach, Attached, Hello, HelloReply, body, session_frame};
-use castra_agent_proto::{Decoder, Frame, Kind};
+use castra_agent_proto::message::{Attach, Attached, Hello, body, session_frame};
+use castra_agent_proto::{Frame, Kind};
 use plasmavmc_host::process::ProcessIdentity;
 use plasmavmc_host::socket::Connected;
 
 use super::*;
 use crate::freshness::{BrokerLock, Evidence, Freshness, Reach, judge};
 use crate::record::SessionRecord;
+use crate::testing::{Line, reply};
 
 pub(super) const BOUND: Duration = Duration::from_secs(10);
 
@@ -193,44 +193,6 @@ impl Drop for Lab {
     }
 }
 
-/// Frames over a socket.
-pub(super) struct Line {
-    pub(super) stream: UnixStream,
-    decoder: Decoder,
-}
-
-impl Line {
-    pub(super) fn new(stream: UnixStream) -> Self {
-        stream.set_read_timeout(Some(BOUND)).unwrap();
-        stream.set_write_timeout(Some(BOUND)).unwrap();
-        Self { stream, decoder: Decoder::default() }
-    }
-
-    pub(super) fn send(&mut self, frame: &Frame) {
-        self.stream.write_all(&frame.to_bytes()).unwrap();
-    }
-
-    /// The next frame; none at the end.
-    pub(super) fn try_next(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = self.decoder.next_frame() {
-                return Some(frame);
-            }
-            let mut buffer = [0; 65_536];
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return None,
-                Ok(count) => self.decoder.push(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    pub(super) fn next(&mut self) -> Frame {
-        self.try_next().expect("the connection lives")
-    }
-}
-
 /// The guest's end.
 pub(super) struct Guest(pub(super) Line);
 
@@ -239,22 +201,9 @@ impl Guest {
         body(&self.next_of(Kind::Hello)).unwrap()
     }
 
-    pub(super) fn reply(hello: &Hello) -> HelloReply {
-        HelloReply {
-            protocol: PROTOCOL,
-            session: hello.session.clone(),
-            vm: hello.vm.clone(),
-            agent: "0.1.0".into(),
-            boot_id: "b".into(),
-            capabilities: vec!["files".into(), "exec".into(), "bus-v1".into()],
-            agent_started_ms: 0,
-            uptime_ms: 0,
-        }
-    }
-
     pub(super) fn greet(&mut self) {
         let hello = self.hello();
-        self.0.send(&session_frame(Kind::HelloReply, &Self::reply(&hello)));
+        self.0.send(&session_frame(Kind::HelloReply, &reply(&hello)));
         self.pong();
     }
 

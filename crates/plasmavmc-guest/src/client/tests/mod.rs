@@ -4,33 +4,29 @@ mod bus;
 mod exec;
 mod files;
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::thread::{self, JoinHandle};
 
 use castra_agent_proto::limits::MAX_PAYLOAD;
 use castra_agent_proto::message::{Attached, RefusedCode, body, session_frame, stream_frame};
 use castra_agent_proto::request::Failure;
 use castra_agent_proto::window::{SendWindow, parse_credit};
-use castra_agent_proto::{Decoder, Frame, Kind};
+use castra_agent_proto::{Frame, Kind};
 use plasmavmc_host::socket::listen;
 use plasmavmc_types::Explain;
 
 use super::*;
+use crate::testing::Line;
 
 /// The other end of one connection.
-struct Peer {
-    stream: UnixStream,
-    decoder: Decoder,
-}
+struct Peer(Line);
 
 impl Peer {
     /// Takes a connection and what it is for.
     fn accept(listener: &UnixListener) -> (Self, Attach) {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut peer = Self { stream, decoder: Decoder::default() };
+        let mut peer = Self(Line::new(listener.accept().unwrap().0));
         let frame = peer.next();
         assert_eq!(frame.kind, Kind::Attach);
         (peer, body(&frame).unwrap())
@@ -46,21 +42,11 @@ impl Peer {
 
     /// The next frame; none where the other end went.
     fn try_next(&mut self) -> Option<Frame> {
-        loop {
-            if let Some(frame) = self.decoder.next_frame() {
-                return Some(frame);
-            }
-            let mut block = [0; 16 * 1024];
-            let count = self.stream.read(&mut block).expect("the client waits for something else");
-            if count == 0 {
-                return None;
-            }
-            self.decoder.push(&block[..count]);
-        }
+        self.0.try_next()
     }
 
     fn next(&mut self) -> Frame {
-        self.try_next().expect("the client went")
+        self.0.next()
     }
 
     fn request(&mut self) -> (u32, Request) {
@@ -70,7 +56,7 @@ impl Peer {
     }
 
     fn send(&mut self, frame: &Frame) {
-        self.stream.write_all(&frame.to_bytes()).unwrap();
+        self.0.send(frame);
     }
 
     fn done(&mut self, stream: u32, outcome: &Outcome) {
