@@ -1,11 +1,12 @@
 //! What several crates' tests on real guests share: the guests' images, built once, guests of one
-//! sector, and host ports.
+//! sector, `qemu-guest-agent`, and host ports.
 //!
 //! Never does: anything a release needs. Its functions panic where they fail, as tests do.
 //! Tests: the tests that use it.
 
 mod boot_sector;
 mod ports;
+mod qga;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use castra_agent_embed::AGENT;
 
 pub use boot_sector::{counting_disk, halting_disk, obedient_disk};
 pub use ports::{free_port, free_ports};
+pub use qga::qga_archive;
 
 /// Where the builder's own files are; all of them decide what the image is.
 const BUILDER: [&str; 2] = [

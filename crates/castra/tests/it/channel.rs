@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use castra_testkit::tiny_image;
 use plasmavmc_guest::record::SessionRecord;
 use plasmavmc_host::Layout;
 use rustix::process::Signal;
@@ -11,23 +10,19 @@ use serde_json::Value;
 
 use crate::broker::{broker, row, unserved};
 use crate::env::TestEnv;
-use crate::sectors::{one_vm, only};
+use crate::guests;
+use crate::sectors::only;
 
 /// How long a guest may take to boot on a busy machine.
-const BOOT: Duration = Duration::from_secs(120);
+pub(crate) const BOOT: Duration = Duration::from_secs(120);
 
 /// A project whose VM boots the tiny guest, with a window of 3 s.
-fn linux() -> TestEnv {
-    let env = TestEnv::new();
-    let image = tiny_image();
-    let text = one_vm("").replace("./guest.img", image.to_str().unwrap()).replace("64 MiB", "256 MiB");
-    env.write("castra.toml", format!("{text}\n[channel]\nfreshness_window_secs = 3\n"));
-    env.castra(["up", "--wait", "none"]).succeeded();
-    env
+pub(crate) fn linux() -> TestEnv {
+    guests::linux("256 MiB", "[channel]\nfreshness_window_secs = 3")
 }
 
 /// Waits until the row of `web` is as wanted; tells how long it took.
-fn until(env: &TestEnv, bound: Duration, wanted: impl Fn(&Value) -> bool) -> (Value, Duration) {
+pub(crate) fn until(env: &TestEnv, bound: Duration, wanted: impl Fn(&Value) -> bool) -> (Value, Duration) {
     let begun = Instant::now();
     loop {
         let row = row(env, "web");
@@ -39,12 +34,12 @@ fn until(env: &TestEnv, bound: Duration, wanted: impl Fn(&Value) -> bool) -> (Va
     }
 }
 
-fn is_reachable(row: &Value) -> bool {
+pub(crate) fn is_reachable(row: &Value) -> bool {
     assert_eq!(row["reachable"] == true, row["broker"] == "reachable", "{row}");
     row["reachable"] == true
 }
 
-fn age(row: &Value) -> u64 {
+pub(crate) fn age(row: &Value) -> u64 {
     row["last_handshake_age_ms"].as_u64().unwrap()
 }
 

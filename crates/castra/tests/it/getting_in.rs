@@ -4,22 +4,16 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use castra_testkit::tiny_image;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::broker::{broker, row};
 use crate::env::{Answer, TestEnv, assert_answer, wait};
-use crate::guests::BOUND;
-use crate::sectors::one_vm;
+use crate::guests::{self, BOUND};
 
 /// A project whose VM boots the tiny guest with a memory that holds what is copied there.
 fn linux() -> TestEnv {
-    let env = TestEnv::new();
-    let image = tiny_image();
-    let text = one_vm("").replace("./guest.img", image.to_str().unwrap()).replace("64 MiB", "512 MiB");
-    env.write("castra.toml", text);
-    env.castra(["up", "--wait", "none"]).succeeded();
+    let env = guests::linux("512 MiB", "");
     // Whoever comes early waits for the guest.
     in_guest(&env, "true").succeeded();
     env

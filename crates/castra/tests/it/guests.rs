@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::env::{Answer, TestEnv, wait};
+use crate::sectors::one_vm;
 
 /// How long a command may take that starts or stops VMs on a busy host.
 pub(crate) const BOUND: Duration = Duration::from_secs(120);
@@ -37,6 +38,17 @@ pub(crate) fn shop(vms: &[String]) -> TestEnv {
     let env = TestEnv::new();
     env.write("castra.toml", HEAD.to_owned() + &vms.concat());
     prove_accelerators(&env);
+    env
+}
+
+/// A world whose project has one VM, `web`, that boots the tiny guest with so much memory; `more` are
+/// keys of the VM and what follows it. Its QEMU runs.
+pub(crate) fn linux(memory: &str, more: &str) -> TestEnv {
+    let env = TestEnv::new();
+    prove_accelerators(&env);
+    let text = one_vm(more).replace("./guest.img", castra_testkit::tiny_image().to_str().unwrap());
+    env.write("castra.toml", text.replace("64 MiB", memory));
+    env.castra(["up", "--wait", "none"]).succeeded();
     env
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use plasmavmc_host::Layout;
@@ -25,6 +26,19 @@ pub(crate) fn one_vm(keys: &str) -> String {
 /// A short wait for a guest that ignores its power button, and long ones for what follows.
 pub(crate) const SHORT_WAITS: &str =
     "[lifecycle]\ngraceful_shutdown_wait_secs = 1\nsigterm_wait_secs = 20\nsigkill_wait_secs = 20\n";
+
+/// The serial line of `web`, read by a thread for as long as QEMU lives: a guest stops at a line that
+/// nobody reads. What is written last may be lost where it is closed at once: the guest takes a few
+/// letters at a time.
+pub(crate) fn serial(layout: &Layout) -> UnixStream {
+    let name = Layout::serial_socket_name(&"web".parse().unwrap());
+    let Connected::Stream(line) = socket::connect(layout.root(), &name).unwrap() else {
+        panic!("nobody listens on the serial line");
+    };
+    let mut said = line.try_clone().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+    line
+}
 
 /// The names of events, in order.
 pub(crate) fn names(events: &[Value]) -> Vec<&str> {
@@ -81,11 +95,7 @@ impl TestEnv {
 
     /// Writes to the serial line of `web`.
     pub(crate) fn tell(&self, layout: &Layout, words: &[u8]) {
-        let name = Layout::serial_socket_name(&"web".parse().unwrap());
-        let Connected::Stream(mut line) = socket::connect(layout.root(), &name).unwrap() else {
-            panic!("nobody listens on the serial line");
-        };
-        line.write_all(words).unwrap();
+        serial(layout).write_all(words).unwrap();
     }
 
     /// Waits until `web` has no process.

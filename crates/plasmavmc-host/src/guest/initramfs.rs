@@ -29,8 +29,8 @@ const MODULES: [(&str, &[&str]); 4] = [
     ("etc/modules", &["virtio_pci", "virtio_console", "virtio_net", "button", "evdev", "virtio_blk"]),
     // When a seed is found: FAT, and the tables its file names need.
     ("etc/modules.seed", &["vfat", "nls_cp437", "nls_ascii"]),
-    // When the SSH server runs: the entropy device.
-    ("etc/modules.late", &["virtio_rng"]),
+    // When the SSH server runs: the entropy device, and the one that tells of a panic.
+    ("etc/modules.late", &["virtio_rng", "pvpanic_pci"]),
     // For who asks for them with `modprobe` or `mount`.
     ("etc/modules.spare", &["virtio_balloon", "nls_utf8", "nls_iso8859_1", "virtiofs"]),
 ];

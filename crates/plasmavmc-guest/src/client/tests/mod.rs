@@ -136,7 +136,7 @@ fn whoever_waits_for_a_guest_can_be_interrupted() {
         loop {
             let (mut peer, attach) = Peer::accept(&listener);
             // Whoever was interrupted does not hear it.
-            let _ = peer.stream.write_all(&refusal(RefusedCode::Unreachable).to_bytes());
+            let _ = peer.0.stream.write_all(&refusal(RefusedCode::Unreachable).to_bytes());
             if attach != (Attach::Streams { vm: "web".into() }) {
                 return;
             }
