@@ -182,6 +182,12 @@ pub(crate) fn terminal_name() -> String {
     std::env::var(TERM).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "xterm".to_owned())
 }
 
+/// The program that is the broker: the small one installed beside this one, else this one.
+fn broker_beside(castra: PathBuf) -> PathBuf {
+    let small = castra.with_file_name("castra-broker");
+    if small.is_file() { small } else { castra }
+}
+
 /// What this process's environment says, read here and nowhere else.
 ///
 /// # Errors
@@ -192,6 +198,6 @@ pub(crate) fn session() -> Result<Session, CliError> {
     let qemu = set(CASTRA_QEMU).map(|path| cwd.join(path));
     let mirror = set(MIRROR_VARIABLE).map(|mirror| mirror.to_string_lossy().into_owned());
     // A program whose own path is not known goes without a broker, as a library does.
-    let broker = std::env::current_exe().ok().map(|program| BrokerProgram { program });
+    let broker = std::env::current_exe().ok().map(|castra| BrokerProgram { program: broker_beside(castra) });
     Ok(Session { dirs: UserDirs::from_process()?, cwd, qemu, broker, mirror })
 }

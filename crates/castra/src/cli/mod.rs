@@ -21,11 +21,13 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use plasmavmc_term::{OutputFormat, Report, Stderr, Stdout, StdoutError, is_closed_stdout};
+use plasmavmc_term::{ColorMode, OutputFormat, Report, Stderr, Stdout, StdoutError, is_closed_stdout};
 
 use self::args::Args;
+use self::commands::broker;
 use self::error::UsageError;
 use self::face::{Face, session};
+use crate::core::broker::ServeOptions;
 
 /// Runs the command this process was asked for.
 pub fn main() -> ExitCode {
@@ -33,7 +35,22 @@ pub fn main() -> ExitCode {
     run(&words)
 }
 
+/// Runs the broker this process was asked for, and no other command.
+pub fn broker_main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    match broker::asked(&words) {
+        Some(options) => serve(options),
+        None => {
+            Stderr::new(ColorMode::Never).say("castra-broker is started by castra, as `castra up` does");
+            plasmavmc_term::exit::exit_code(plasmavmc_types::ErrorKind::Usage).into()
+        }
+    }
+}
+
 fn run(words: &[OsString]) -> ExitCode {
+    if let Some(options) = broker::asked(words) {
+        return serve(options);
+    }
     let args = match Args::try_parse_from(words) {
         Ok(args) => args,
         Err(error) => return no_command(&error, words),
@@ -51,6 +68,13 @@ fn run(words: &[OsString]) -> ExitCode {
         Err(error) if is_closed_stdout(&error) => ExitCode::SUCCESS,
         Err(error) => error.report(face.err.width()).show(format, &face.out, &face.err).into(),
     }
+}
+
+/// Is the broker of a workspace; its standard error is the broker's log.
+fn serve(options: ServeOptions) -> ExitCode {
+    let Err(error) = broker::run(options) else { return ExitCode::SUCCESS };
+    let (out, err) = (Stdout::new(ColorMode::Never), Stderr::new(ColorMode::Never));
+    error.report(err.width()).show(OutputFormat::Human, &out, &err).into()
 }
 
 /// Answers words that are no command: help and version are asked for, the rest is a mistake.

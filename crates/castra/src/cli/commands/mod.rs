@@ -1,7 +1,7 @@
 //! The verbs, one file each: arguments (their text is the help), then options ─► operation ─► answer.
 
 mod bootstrap;
-mod broker;
+pub(super) mod broker;
 mod bus;
 mod clean;
 mod completions;
@@ -53,8 +53,6 @@ pub(crate) enum Command {
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     #[command(hide = true)]
-    Broker(broker::BrokerArgs),
-    #[command(hide = true)]
     Docs(docs::DocsArgs),
 }
 
@@ -81,7 +79,6 @@ pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
         Command::Schema(args) => schema::run(args, face),
         Command::Completions(args) => completions::run(args, face),
         Command::Man(args) => man::run(args, face),
-        Command::Broker(args) => broker::run(args, face),
         Command::Docs(args) => docs::run(args, face),
     }
 }

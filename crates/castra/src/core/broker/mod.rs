@@ -49,7 +49,7 @@ const POLL: Duration = Duration::from_millis(2);
 /// The program that is the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerProgram {
-    /// The program: one that knows `broker --root ROOT`, as `castra` does.
+    /// The program: one that knows `broker --root ROOT`, as `castra-broker` and `castra` do.
     pub program: PathBuf,
 }
 
