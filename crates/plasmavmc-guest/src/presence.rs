@@ -71,6 +71,8 @@ pub fn holder(layout: &Layout) -> Option<ProcessIdentity> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
