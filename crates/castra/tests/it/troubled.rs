@@ -201,7 +201,7 @@ fn a_guest_with_only_qemu_guest_agent_is_reachable_and_can_what_that_can() {
     guest.types("killall -CONT qemu-ga");
     guest.is_back();
     guest.types("killall qemu-ga; mv /tmp/castra-agent /bin/castra-agent");
-    until(&guest.env, BOOT, is_reachable);
-    guest.env.castra(["exec", "--wait", "20", "--", "true"]).succeeded();
+    eventually("the better agent", || guest.logged("handshake vm=web capabilities=bus-v1,") == 2);
+    guest.env.castra(["exec", "--", "true"]).succeeded();
     guest.env.castra(["down", "--now"]).succeeded();
 }
