@@ -10,6 +10,7 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(SessionRecord::parse(&text), Some(record.clone()));
     let evidence = Evidence {
         broker: BrokerLock::Held,
+        holder: Some(record.broker),
         run: Some(record.run),
         boot_id: record.host_boot_id,
         record: Some(&record),
@@ -20,5 +21,6 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(fresh.reach == Reach::Reachable, !record.lost && fresh.age_ms.is_some_and(|age| age <= 6_000));
     let other = judge(Evidence { run: None, ..evidence });
     assert_eq!((other.reach, other.age_ms), (Reach::Waiting, None));
+    assert_eq!(judge(Evidence { holder: None, ..evidence }).reach, Reach::Waiting);
     assert_eq!(judge(Evidence { broker: BrokerLock::Free, ..evidence }).reach, Reach::Offline);
 }

@@ -28,12 +28,10 @@ fn agent(bytes: &[u8]) {
     let mut client = Client::new();
     let (mut now, mut asked) = (0, VecDeque::from([0]));
     for piece in bytes.chunks(PIECE) {
-        for frame in sent(&session.take_output()) {
-            if frame.kind == Kind::Ping || frame.kind == Kind::Hello {
-                asked.push_back(now);
-            }
-        }
+        // What it asked when it was last ticked, and what it asks because of this piece.
+        asked.extend(questions(&mut session).map(|_| now));
         session.receive(piece, now);
+        asked.extend(questions(&mut session).map(|_| now));
         let mut accepted = session.is_on();
         while let Some(event) = session.next_event() {
             match event {
@@ -55,6 +53,12 @@ fn agent(bytes: &[u8]) {
         session.tick(now, Load { unsent: 0, streams: usize::from(piece[0] & 1) });
         assert!(session.deadline() > now, "it would be asked again at once, for ever");
     }
+}
+
+/// The frames a session sent whose answer proves that the guest lives.
+fn questions(session: &mut Session) -> impl Iterator<Item = Frame> {
+    let asks = |frame: &Frame| frame.kind == Kind::Ping || frame.kind == Kind::Hello;
+    sent(&session.take_output()).into_iter().filter(asks)
 }
 
 /// The frames in a session's output.

@@ -131,7 +131,7 @@ pub struct Said {
 
 #[derive(Debug)]
 enum State {
-    Greeting { session: String, said_at: u64, hellos: u32 },
+    Greeting { session: String, said_at: u64, tried_at: u64, hellos: u32 },
     On { since: u64, heard_at: u64, next_ping: u64 },
     Quiet { until: u64 },
 }
@@ -210,7 +210,7 @@ impl Session {
     /// When [`Self::tick`] wants to be called.
     pub fn deadline(&self) -> u64 {
         match self.state {
-            State::Greeting { said_at, hellos, .. } => said_at + resend_after(hellos),
+            State::Greeting { tried_at, hellos, .. } => tried_at + resend_after(hellos),
             State::On { next_ping, .. } => next_ping,
             State::Quiet { until } => until,
         }
@@ -295,16 +295,17 @@ impl Session {
         self.decoder.reset();
         self.decoder.take_skipped();
         self.hello(&session);
-        self.state = State::Greeting { session, said_at: now, hellos: 1 };
+        self.state = State::Greeting { session, said_at: now, tried_at: now, hellos: 1 };
     }
 
     fn greet_again(&mut self, now: u64, load: Load) {
-        let State::Greeting { session, said_at, hellos } = &mut self.state else { return };
-        *said_at = now;
-        // A guest that reads nothing has every hello still before it.
+        let State::Greeting { session, said_at, tried_at, hellos } = &mut self.state else { return };
+        *tried_at = now;
+        // A guest that reads nothing has every hello still before it: its answer will be to an older one.
         if load.unsent > 0 {
             return;
         }
+        *said_at = now;
         *hellos += 1;
         let (session, fill) = (session.clone(), *hellos % FILLER_EVERY == 2);
         // Nor does this end wait for the rest of a frame whose sender went.

@@ -102,6 +102,8 @@ fn a_hello_is_said_again_until_it_is_answered_and_then_filled_up() {
     assert!(session.take_output().is_empty(), "a guest that reads nothing is told more and more");
     reply(&mut session, &answer(&first), 3_500);
     assert!(session.is_on());
+    // What was not said proves nothing: the answer is to the hello before.
+    assert!(events(&mut session).contains(&SessionEvent::Alive { at_ms: 2_000 }));
 }
 
 #[test]
