@@ -18,7 +18,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("castra-agent-embed", &[]),
     ("plasmavmc-guest", &["plasmavmc-types", "plasmavmc-host", "castra-agent-proto"]),
     ("plasmavmc-kvm", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host", "castra-agent-proto"]),
+    ("plasmavmc-libvirt", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host"]),
     ("plasmavmc-term", &["plasmavmc-types"]),
+    (
+        "bkt",
+        &[
+            "plasmavmc-types",
+            "plasmavmc-hypervisor",
+            "plasmavmc-engine",
+            "plasmavmc-host",
+            "plasmavmc-libvirt",
+            "plasmavmc-term",
+        ],
+    ),
     (
         "castra",
         &[
@@ -33,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "castra-agent-embed",
         ],
     ),
-    ("xtask", &["plasmavmc-types", "plasmavmc-host", "plasmavmc-term", "castra"]),
+    ("xtask", &["plasmavmc-types", "plasmavmc-host", "plasmavmc-term", "castra", "bkt"]),
 ];
 
 /// Edges that exist only behind a feature: `(from, to, feature)`.
@@ -48,7 +60,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("comfy-table", &["plasmavmc-term"], "only the terminal crate prints"),
     ("annotate-snippets", &["plasmavmc-term"], "only the terminal crate prints"),
     ("anstream", &["plasmavmc-term"], "only the terminal crate prints"),
-    ("clap", &["castra", "xtask"], "command lines belong to faces"),
+    ("clap", &["bkt", "castra", "xtask"], "command lines belong to faces"),
 ];
 
 /// How the names of crates end that exist for tests only. They may use anything, and are used as

@@ -11,7 +11,7 @@ use crate::workspace::{ChoreError, Finding, Workspace, locked_packages, read};
 
 /// Packages `Cargo.lock` may hold. Raised only with an entry in `docs/adr/`: every package is code
 /// that runs with its user's rights.
-const CEILING: usize = 285;
+const CEILING: usize = 290;
 
 /// What is wrong with the dependencies.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Finding>, ChoreError> {
