@@ -11,4 +11,5 @@
 //! name a program (the libvirt backend names `virsh`, the host crate `qemu-img`), write while it plans.
 //! Tests: in each file; `tests/it` runs the command against libvirt.
 
+pub mod manifest;
 pub mod vm;
