@@ -1,0 +1,86 @@
+//! What was applied to a domain last, as our mark in its metadata keeps it.
+//!
+//! One line of JSON: the value of each managed field, and the address of the card that is ours. Fields of
+//! a later version are passed over. Pure. Tests: below.
+
+use plasmavmc_libvirt::domain::Mark;
+use plasmavmc_types::MacAddr;
+use serde_json::{Map, Value};
+
+use super::{Field, Values};
+
+/// What was applied last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// Each managed field with its value.
+    pub fields: Values,
+    /// The address of our card, by which it is found again when another one is put before it.
+    pub nic: Option<MacAddr>,
+}
+
+/// The member that holds the fields.
+const FIELDS: &str = "fields";
+
+/// The member that holds the card's address.
+const NIC: &str = "nic";
+
+impl Applied {
+    /// Reads a mark; none where it holds nothing that can be understood.
+    pub fn read(mark: &Mark) -> Option<Self> {
+        let Value::Object(mut object) = serde_json::from_str(&mark.applied).ok()? else { return None };
+        let Some(Value::Object(written)) = object.remove(FIELDS) else { return None };
+        let known = |field: Field| written.get(field.as_str()).map(|value| (field, value.clone()));
+        let fields = Field::ALL.into_iter().filter_map(known).collect();
+        let nic = object.get(NIC).and_then(Value::as_str).and_then(|text| text.parse().ok());
+        Some(Self { fields, nic })
+    }
+
+    /// The mark that says it, for the VM of this key.
+    pub fn to_mark(&self, key: &str) -> Mark {
+        let fields: Map<String, Value> =
+            self.fields.iter().map(|(field, value)| (field.to_string(), value.clone())).collect();
+        let mut object = Map::from_iter([(FIELDS.to_owned(), Value::Object(fields))]);
+        if let Some(nic) = self.nic {
+            object.insert(NIC.to_owned(), Value::String(nic.to_string()));
+        }
+        Mark { key: key.to_owned(), applied: Value::Object(object).to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn mark(applied: &str) -> Mark {
+        Mark { key: "web".to_owned(), applied: applied.to_owned() }
+    }
+
+    #[test]
+    fn what_was_applied_survives_the_mark() {
+        let fields = Values::from([
+            (Field::Memory, json!(8192)),
+            (Field::Title, Value::Null),
+            (Field::IsoSources, json!(["/iso/a b.iso"])),
+        ]);
+        let applied = Applied { fields, nic: Some("52:54:00:01:02:03".parse().unwrap()) };
+        let written = applied.to_mark("web");
+        assert_eq!(written.key, "web");
+        assert!(!written.applied.contains('\n'));
+        assert_eq!(Applied::read(&written), Some(applied));
+    }
+
+    #[test]
+    fn a_mark_of_a_later_version_is_read_as_far_as_it_is_known() {
+        let applied = Applied::read(&mark(r#"{"fields":{"vcpus":2,"numa":"auto"},"nic":7,"x":1}"#)).unwrap();
+        assert_eq!(applied.fields, Values::from([(Field::Vcpus, json!(2))]));
+        assert_eq!(applied.nic, None);
+    }
+
+    #[test]
+    fn a_mark_that_was_tampered_with_is_no_base() {
+        for text in ["", "{", "[]", "null", "{}", r#"{"fields":[]}"#, r#"{"fields":"x"}"#] {
+            assert_eq!(Applied::read(&mark(text)), None, "{text}");
+        }
+    }
+}
