@@ -56,6 +56,16 @@ pub enum HostError {
         /// How long it had.
         bound_secs: u64,
     },
+    /// A program that was asked something ended before its answer was whole.
+    #[error("`{command}` ended with {status} in the middle of an answer: {stderr}")]
+    CommandEnded {
+        /// The command line, for people.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it said.
+        stderr: String,
+    },
     /// A program was stopped because it wrote more than any answer expected of it.
     #[error("`{command}` wrote more than {limit} bytes and was stopped")]
     CommandWroteTooMuch {
@@ -95,6 +105,7 @@ impl Explain for HostError {
             Self::Io { .. }
             | Self::Spawn { .. }
             | Self::CommandFailed { .. }
+            | Self::CommandEnded { .. }
             | Self::CommandWroteTooMuch { .. }
             | Self::NoRandomness
             | Self::Malformed { .. } => ErrorKind::Io,

@@ -9,6 +9,7 @@ pub mod accelerator;
 mod agent;
 pub mod base;
 pub mod disk;
+pub mod disk_image;
 mod error;
 pub mod exec;
 pub mod facts;

@@ -12,3 +12,6 @@
 //! face's), read a manifest, print. Tests: in each file; `tests/` talks to libvirt and to its own corpus.
 
 pub mod domain;
+pub mod facts;
+pub mod virsh;
+pub mod xml;

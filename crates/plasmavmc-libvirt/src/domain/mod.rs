@@ -5,11 +5,13 @@
 //! on the text that was dumped. Pure.
 
 mod change;
+mod document;
 mod facts;
 mod fields;
 mod mark;
 
 pub use change::Edit;
+pub use document::DomainXml;
 pub use facts::{Facts, Loader};
 pub use fields::{
     Boot, Cdrom, CpuModel, Disk, Fields, Graphics, GraphicsKind, Network, Nic, Source, Tpm, TpmVersion,
