@@ -1,0 +1,94 @@
+//! Single changes to a domain's XML: each touches the nodes of its field, and no other byte.
+//!
+//! Never does: decide whether a change is wanted or wise; refuse silently. What cannot be done without
+//! losing something that the manifest does not know is an [`EditError`] that names it. Tests: in each
+//! file; the corpus test edits every domain that libvirt tests itself with.
+
+mod error;
+mod machine;
+
+pub use error::EditError;
+
+use roxmltree::Node;
+
+use super::document::root;
+use super::{DomainXml, Edit, Mark, mark};
+use crate::xml::{Element, Splices, child, is_writable};
+
+impl DomainXml {
+    /// The same domain with these changes, one after the other.
+    ///
+    /// # Errors
+    /// Names the change that cannot be made, and why. None is made then.
+    pub fn edit(&self, edits: &[Edit]) -> Result<Self, EditError> {
+        let mut xml = self.clone();
+        for edit in edits {
+            xml = xml.edited(edit)?;
+        }
+        Ok(xml)
+    }
+
+    fn edited(&self, edit: &Edit) -> Result<Self, EditError> {
+        let document = self.tree()?;
+        let root = root(&document)?;
+        let mut splices = Splices::new(self.as_str());
+        apply(edit, root, &mut splices)?;
+        Ok(Self::parse(splices.apply())?)
+    }
+}
+
+fn apply(edit: &Edit, root: Node<'_, '_>, splices: &mut Splices<'_>) -> Result<(), EditError> {
+    match edit {
+        Edit::Title(title) => machine::title(root, title.as_deref(), splices),
+        Edit::MemoryKib(kib) => machine::memory(root, *kib, splices),
+        Edit::Vcpus(count) => machine::vcpus(root, *count, splices),
+        Edit::Mark(mark) => set_mark(root, mark.as_ref(), splices),
+        _ => Err(EditError::NotYet),
+    }
+}
+
+/// Puts our element into `<metadata>`, in the place of an older one, or removes it.
+fn set_mark(root: Node<'_, '_>, mark: Option<&Mark>, splices: &mut Splices<'_>) -> Result<(), EditError> {
+    let ours = mark::find(root);
+    match (mark, ours) {
+        (None, None) => {}
+        (None, Some(ours)) => {
+            // Nothing else in it: it came with our element and goes with it.
+            match ours.parent() {
+                Some(metadata) if metadata.children().filter(|node| !node.is_text()).count() == 1 => {
+                    splices.remove(metadata);
+                }
+                _ => splices.remove(ours),
+            }
+        }
+        (Some(mark), ours) => {
+            writable(&mark.key)?;
+            writable(&mark.applied)?;
+            if mark::read(root).as_ref() == Some(mark) {
+                return Ok(());
+            }
+            match (ours, child(root, "metadata")) {
+                (Some(ours), _) => splices.replace(ours, &mark.to_element()),
+                (None, Some(metadata)) => splices.append(metadata, &[mark.to_element()]),
+                (None, None) => {
+                    add_to_domain(root, Element::new("metadata").child(mark.to_element()), splices);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Adds an element to the domain behind those that name it.
+fn add_to_domain(root: Node<'_, '_>, element: Element, splices: &mut Splices<'_>) {
+    let names = ["description", "title", "genid", "uuid", "name"];
+    match names.iter().find_map(|name| child(root, name)) {
+        Some(sibling) => splices.insert_after(sibling, &[element]),
+        None => splices.append(root, &[element]),
+    }
+}
+
+/// Refuses a text with a character that XML has no way to say.
+fn writable(text: &str) -> Result<(), EditError> {
+    if is_writable(text) { Ok(()) } else { Err(EditError::Unwritable { text: text.to_owned() }) }
+}
