@@ -2,9 +2,10 @@
 //!
 //! `CASTRA_FAILPOINT=<name>` ends the process with SIGKILL at that step. Compiled to nothing
 //! without the `failpoints` feature, which no release has. The names are in [`ALL`], so that the
-//! crash tests try every one. Tests: `crates/castra/tests/it/crash.rs` and `bootstrap.rs`.
+//! crash tests try every one. Tests: `crates/castra/tests/it/crash.rs` and `bootstrap.rs`,
+//! `crates/bkt/tests/it/sync_crash.rs`.
 
-/// Every failpoint, in the order `up` and `down` reach them.
+/// Every failpoint, in the order `up` and `down` reach them, then those of `bkt vm sync`.
 pub const ALL: &[&str] = &[
     "up.workspace-prepared",
     "up.records-written",
@@ -35,6 +36,10 @@ pub const ALL: &[&str] = &[
     "stop.end-recorded",
     "down.stopped",
     "down.discarded",
+    "sync.backed-up",
+    "sync.disk-made",
+    "sync.defined",
+    "sync.proved",
 ];
 
 /// The environment variable that names the failpoint to die at.

@@ -20,10 +20,12 @@ const UP: [&str; 2] = ["up.", "launch."];
 const DOWN: [&str; 2] = ["down.", "stop."];
 /// Tried in `bootstrap.rs`, on guests that can be bootstrapped.
 const BOOTSTRAP: [&str; 1] = ["bootstrap."];
+/// Tried by the tests of `bkt`.
+const SYNC: [&str; 1] = ["sync."];
 
 #[test]
 fn every_step_is_one_that_is_tried_here() {
-    let tried = steps(&[&IMAGE[..], &UP, &DOWN, &BOOTSTRAP].concat());
+    let tried = steps(&[&IMAGE[..], &UP, &DOWN, &BOOTSTRAP, &SYNC].concat());
     assert_eq!(tried.len(), failpoint::ALL.len(), "{tried:?}");
     assert!(steps(&UP).len() > 8 && steps(&DOWN).len() > 4, "{tried:?}");
 }

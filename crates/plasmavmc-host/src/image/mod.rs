@@ -17,6 +17,7 @@ pub mod checksum;
 mod digest;
 mod download;
 mod error;
+pub mod file;
 pub mod lockfile;
 mod mirror;
 mod name;

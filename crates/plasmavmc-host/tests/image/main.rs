@@ -7,6 +7,7 @@
 mod crash;
 mod disk;
 mod faults;
+mod file;
 mod lab;
 mod local;
 mod pins;
