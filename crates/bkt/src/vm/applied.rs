@@ -5,12 +5,13 @@
 
 use plasmavmc_libvirt::domain::Mark;
 use plasmavmc_types::MacAddr;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Field, Values};
 
 /// What was applied last.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Applied {
     /// Each managed field with its value.
     pub fields: Values,

@@ -104,6 +104,10 @@ pub enum Blocker {
     DiskInUse,
     /// A saved state stands on the disk as it was.
     SavedStateOnDisk,
+    /// The file that the disk is to be is missing or no disk image.
+    DiskMissing,
+    /// The file that the disk is to be is a disk of another VM.
+    DiskTaken,
     /// The guest may not find what it boots from.
     DiskChanges,
     /// What the disk is has no word in a manifest, so it is not replaced.
@@ -227,6 +231,8 @@ impl fmt::Display for Blocker {
             Self::DiskGrows => "a disk that has grown cannot be made smaller again",
             Self::DiskInUse => "it runs, and its disk is not resized under it",
             Self::SavedStateOnDisk => "its saved state stands on the disk as it is",
+            Self::DiskMissing => "there is no disk image of that name",
+            Self::DiskTaken => "it is a disk of another VM",
             Self::DiskChanges => "its guest may not find what it boots from",
             Self::DiskIsNoFile => "its disk is not a file, and is not replaced by one",
             Self::FirmwareChanges => "its guest may not boot, and its boot entries and keys go",

@@ -1,0 +1,189 @@
+//! Changes a VM that exists, or undefines it.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use plasmavmc_host::{disk_image, failpoint};
+use plasmavmc_libvirt::domain::{Domain, DomainXml, Edit, unplanned};
+use plasmavmc_libvirt::virsh::{Connection, VirshError, Writer};
+use plasmavmc_types::{ByteSize, DiskFormat, VmId};
+use serde_json::Value;
+
+use super::create::differences;
+use super::{ApplyError, Done, StateDir};
+use crate::vm::observe::look;
+use crate::vm::plan::{DiskStep, Entry, FileSeen};
+use crate::vm::{Applied, Beside, Current, Field, Forecast, Meant, Values, current, edits};
+
+/// Changes a VM.
+pub(super) fn update(entry: &Entry, connection: &Connection, state: &StateDir) -> Result<Done, ApplyError> {
+    let mut done = Done::new(entry);
+    let id = entry.id.ok_or(ApplyError::Changed { what: "the plan does not name it" })?;
+    let writer = connection.writer();
+    let before = writer.with_secrets(id)?;
+    let change = Planned::new(entry, unchanged(entry, connection, id)?);
+    let edits = change.edits();
+    let planned = before.edit(&edits)?;
+    let backup = state.back_up(id, &before, SystemTime::now())?;
+    failpoint::hit("sync.backed-up");
+    change.disk(&mut done)?;
+    failpoint::hit("sync.disk-made");
+    // What was read before the disk was made may be old by now: libvirt itself does not compare.
+    unchanged(entry, connection, id)?;
+    define(&writer, &planned, &mut done)?;
+    failpoint::hit("sync.defined");
+    let after = writer.with_secrets(id)?;
+    let what = change.not_as_planned(&before, &planned, &after)?;
+    if !what.is_empty() {
+        return Err(match writer.define(&before, false) {
+            Ok(()) => ApplyError::Undone { what, backup },
+            Err(error) => ApplyError::NotUndone { what, backup, source: Box::new(error) },
+        });
+    }
+    failpoint::hit("sync.proved");
+    for made in entry.made() {
+        done.step(made.to_string());
+    }
+    change.beside(&writer, id, &edits, &mut done)?;
+    Ok(done)
+}
+
+/// Undefines a VM. Its disks, NVRAM and TPM state stay.
+pub(super) fn prune(entry: &Entry, connection: &Connection, state: &StateDir) -> Result<Done, ApplyError> {
+    let mut done = Done::new(entry);
+    let id = entry.id.ok_or(ApplyError::Changed { what: "the plan does not name it" })?;
+    let writer = connection.writer();
+    let before = writer.with_secrets(id)?;
+    unchanged(entry, connection, id)?;
+    let runs = connection.reader().state(id)?.is_none_or(|(state, _)| state.is_active());
+    if runs {
+        return Err(ApplyError::Changed { what: "it runs now" });
+    }
+    let backup = state.back_up(id, &before, SystemTime::now())?;
+    writer.undefine_keeping(id)?;
+    done.step(format!("undefined it; its definition is kept in `{}`", backup.display()));
+    Ok(done)
+}
+
+/// The domain, where it is still the one the plan was made from: the whole of its XML is compared.
+fn unchanged(entry: &Entry, connection: &Connection, id: VmId) -> Result<Domain, ApplyError> {
+    let gone = ApplyError::Changed { what: "it is gone" };
+    let now = connection.reader().inactive(id)?.ok_or(gone)?;
+    if entry.digest.as_deref() != Some(now.digest().as_str()) {
+        let renamed = now.domain().is_ok_and(|domain| domain.name != entry.name);
+        let what = if renamed { "it has another name" } else { "someone edited it" };
+        return Err(ApplyError::Changed { what });
+    }
+    Ok(now.domain()?)
+}
+
+/// Defines a VM, held against libvirt's schema; where what was there before does not fit that, without.
+fn define(writer: &Writer<'_>, planned: &DomainXml, done: &mut Done) -> Result<(), ApplyError> {
+    match writer.define(planned, true) {
+        Err(VirshError::Invalid { said }) => {
+            writer.define(planned, false)?;
+            done.warn(format!("its XML does not fit libvirt's schema, and was taken all the same: {said}"));
+            Ok(())
+        }
+        result => Ok(result?),
+    }
+}
+
+/// What is to become of a domain.
+struct Planned<'e> {
+    entry: &'e Entry,
+    domain: Domain,
+    /// What was applied last, as the domain says.
+    applied: Option<Applied>,
+    /// What the manifest wants, as far as the plan knows.
+    wanted: Values,
+    /// The fields that are changed.
+    changes: Values,
+}
+
+impl<'e> Planned<'e> {
+    fn new(entry: &'e Entry, domain: Domain) -> Self {
+        let ours = domain.mark.as_ref().filter(|mark| mark.key == entry.name);
+        let mut wanted = entry.applied.clone().unwrap_or_default().fields;
+        wanted.extend(entry.changes.iter().map(|change| (change.field, change.to.clone())));
+        let changes = entry.made().map(|change| (change.field, change.to.clone())).collect();
+        Self { entry, applied: ours.and_then(Applied::read), domain, wanted, changes }
+    }
+
+    fn meant(&self) -> Meant<'_> {
+        Meant { wanted: Some(&self.wanted), applied: self.applied.as_ref() }
+    }
+
+    fn edits(&self) -> Vec<Edit> {
+        let to_be = self.changes.get(&Field::DiskPath).and_then(Value::as_str).map(Path::new);
+        let format = match to_be.map(look) {
+            Some(FileSeen::Disk { format, .. }) => format,
+            _ => DiskFormat::Qcow2,
+        };
+        let after = self.entry.applied.clone().unwrap_or_default();
+        let mut edits = edits(&self.domain, &self.meant(), &self.changes, format);
+        for edit in &mut edits {
+            if let Edit::AddNic { mac, .. } = edit {
+                *mac = mac.or(after.nic);
+            }
+        }
+        edits.push(Edit::Mark(Some(after.to_mark(&self.entry.name))));
+        edits
+    }
+
+    /// Makes or grows the disk.
+    fn disk(&self, done: &mut Done) -> Result<(), ApplyError> {
+        let Some(step) = &self.entry.disk else { return Ok(()) };
+        match step {
+            DiskStep::Create { path, size_gb } => disk_image::create(path, ByteSize::gib(*size_gb))?,
+            DiskStep::Grow { path, size_gb, .. } => {
+                let disk = self.meant().disk(&self.domain.fields);
+                let format = disk.and_then(|disk| disk.format).unwrap_or(DiskFormat::Qcow2);
+                disk_image::grow(path, format, ByteSize::gib(*size_gb))?;
+            }
+        }
+        done.step(step.to_string());
+        Ok(())
+    }
+
+    /// What of the domain is neither as it was nor as planned.
+    fn not_as_planned(
+        &self,
+        before: &DomainXml,
+        planned: &DomainXml,
+        after: &DomainXml,
+    ) -> Result<Vec<String>, ApplyError> {
+        let mut what: Vec<String> =
+            unplanned(before, planned, after).iter().map(|difference| difference.path.clone()).collect();
+        let domain = after.domain()?;
+        let Current { values, .. } = current(&domain, &Beside::default(), &self.meant());
+        what.extend(differences(&self.changes, &values));
+        Ok(what)
+    }
+
+    /// What is not in the definition: whether it starts with the host, and the media of a running VM.
+    fn beside(
+        &self,
+        writer: &Writer<'_>,
+        id: VmId,
+        edits: &[Edit],
+        done: &mut Done,
+    ) -> Result<(), ApplyError> {
+        if let Some(autostart) = self.changes.get(&Field::Autostart).and_then(Value::as_bool) {
+            writer.set_autostart(id, autostart)?;
+        }
+        let is_live =
+            |field| self.entry.made().any(|one| one.field == field && one.forecast == Forecast::Live);
+        if !is_live(Field::IsoSources) {
+            return Ok(());
+        }
+        for edit in edits {
+            let Edit::CdromMedium { target, path } = edit else { continue };
+            let path: Option<&PathBuf> = path.as_ref();
+            if let Err(error) = writer.change_media(id, target, path.map(PathBuf::as_path), true) {
+                done.warn(format!("the drive `{target}` changes at the next cold boot: {error}"));
+            }
+        }
+        Ok(())
+    }
+}

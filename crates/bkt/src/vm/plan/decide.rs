@@ -1,0 +1,218 @@
+//! Decides what becomes of every VM of a manifest, and of those that left it.
+//!
+//! Pure. Tests: `tests.rs`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use plasmavmc_libvirt::domain::Domain;
+use plasmavmc_types::DiskFormat;
+use serde_json::Value;
+
+use super::existing::plan_existing;
+use super::observation::disk_file;
+use super::{
+    Action, Blueprint, DiskStep, Entry, FileSeen, Note, Observation, Options, Refusal, Seen, VmPlan,
+};
+use crate::manifest::{IsoSource, VmDefinition, VmManifest};
+use crate::vm::wanted::{medium_path, said, wanted};
+use crate::vm::{Absent, Applied, Field, Standing};
+
+/// Decides what a sync does.
+pub fn plan(manifest: &VmManifest, observation: &Observation, options: &Options) -> VmPlan {
+    let world = World::new(observation);
+    let listed = manifest.vms.iter().filter(|(name, _)| options.covers(name.as_str()));
+    let mut vms: Vec<Entry> =
+        listed.map(|(name, definition)| world.entry(name.as_str(), definition, options)).collect();
+    let left = observation.domains.iter().filter(|seen| {
+        !manifest.vms.contains_key(seen.domain.name.as_str()) && options.covers(&seen.domain.name)
+    });
+    vms.extend(left.filter_map(|seen| plan_unlisted(seen, manifest, options)));
+    vms.sort_by(|a, b| a.name.cmp(&b.name));
+    VmPlan { uri: observation.uri.clone(), vms }
+}
+
+impl Options {
+    fn covers(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(name))
+    }
+}
+
+/// An observation, found by what a decision asks for.
+pub(super) struct World<'o> {
+    pub(super) observation: &'o Observation,
+    by_name: HashMap<&'o str, &'o Seen>,
+    by_key: HashMap<&'o str, &'o Seen>,
+    by_disk: HashMap<&'o Path, Vec<&'o str>>,
+}
+
+impl<'o> World<'o> {
+    fn new(observation: &'o Observation) -> Self {
+        let domains = &observation.domains;
+        let mut by_disk: HashMap<&Path, Vec<&str>> = HashMap::new();
+        for seen in domains {
+            for disk in disk_files(&seen.domain) {
+                by_disk.entry(disk).or_default().push(&seen.domain.name);
+            }
+        }
+        let key = |seen: &'o Seen| seen.domain.mark.as_ref().map(|mark| (mark.key.as_str(), seen));
+        Self {
+            observation,
+            by_name: domains.iter().map(|seen| (seen.domain.name.as_str(), seen)).collect(),
+            by_key: domains.iter().filter_map(key).collect(),
+            by_disk,
+        }
+    }
+
+    fn entry(&self, name: &str, definition: &VmDefinition, options: &Options) -> Entry {
+        if let Some(unreadable) = self.observation.unreadable.iter().find(|one| one.name == name) {
+            let refusal = Refusal::Unreadable { why: unreadable.why.clone() };
+            return Entry { id: unreadable.id, ..Entry::refused(name, refusal) };
+        }
+        match self.by_name.get(name) {
+            Some(seen) => plan_existing(self, seen, definition, options),
+            None => self.plan_new(name, definition),
+        }
+    }
+
+    /// Another domain that has the disk.
+    pub(super) fn taken_by(&self, path: &Path, name: &str) -> Option<String> {
+        let others = self.by_disk.get(path)?;
+        others.iter().find(|other| **other != name).map(|other| (*other).to_owned())
+    }
+
+    /// Whether a medium can be put into a drive; one nobody looked at can.
+    pub(super) fn is_usable(&self, path: &Path) -> bool {
+        !matches!(self.observation.files.get(path), Some(FileSeen::Missing))
+    }
+
+    fn plan_new(&self, name: &str, definition: &VmDefinition) -> Entry {
+        // One of ours, renamed: making it again would give its disk to two VMs.
+        if let Some(seen) = self.by_key.get(name)
+            && disk_files(&seen.domain).any(|disk| disk == definition.disk_path)
+        {
+            let to = seen.domain.name.clone();
+            return Entry { id: Some(seen.domain.id), ..Entry::refused(name, Refusal::Renamed { to }) };
+        }
+        let path = definition.disk_path.clone();
+        if let Some(by) = self.taken_by(&path, name) {
+            return Entry::refused(name, Refusal::DiskTaken { path, by });
+        }
+        let is_usable = |path: &Path| self.is_usable(path);
+        let said = said(definition, &is_usable);
+        let gone = said.absent.iter().find_map(|absent| match absent {
+            Absent::Gone { path } => Some(path.clone()),
+            Absent::NotFetched { .. } => None,
+        });
+        if let Some(path) = gone {
+            return Entry::refused(name, Refusal::MediumGone { path });
+        }
+        let (disk, disk_format) = match self.new_disk(definition) {
+            Ok(found) => found,
+            Err(refusal) => return Entry::refused(name, refusal),
+        };
+        let blueprint = Blueprint::new(said.values, self.observation.host.as_ref(), disk_format);
+        let fields = wanted(definition, &is_usable).values;
+        Entry {
+            disk,
+            notes: said.absent.into_iter().map(Note::Absent).collect(),
+            applied: Some(Applied { fields, nic: None }),
+            ..Entry::new(name, Action::Create { blueprint })
+        }
+    }
+
+    /// What is done to the disk of a new VM, and its format.
+    pub(super) fn new_disk(
+        &self,
+        definition: &VmDefinition,
+    ) -> Result<(Option<DiskStep>, DiskFormat), Refusal> {
+        let (path, size_gb) = (definition.disk_path.clone(), definition.disk_size_gb.get());
+        match self.observation.files.get(&path) {
+            // Nobody looked: it is what a manifest's disks are.
+            None | Some(FileSeen::Unreadable) => Ok((None, DiskFormat::Qcow2)),
+            Some(FileSeen::Disk { format, .. }) => Ok((None, *format)),
+            Some(FileSeen::Missing) if definition.create_if_missing => {
+                Ok((Some(DiskStep::Create { path, size_gb }), DiskFormat::Qcow2))
+            }
+            Some(FileSeen::Missing) => Err(Refusal::DiskMissing { path }),
+            Some(FileSeen::NotPlain { what }) => Err(Refusal::DiskUnfit { path, what: what.clone() }),
+        }
+    }
+}
+
+/// What becomes of a domain that is not in the manifest; nothing is said of one that is not ours.
+fn plan_unlisted(seen: &Seen, manifest: &VmManifest, options: &Options) -> Option<Entry> {
+    let mark = seen.domain.mark.as_ref()?;
+    let name = &seen.domain.name;
+    let entry = |action| Entry::of(seen, action);
+    if mark.key != *name {
+        // Renamed, which is told where the manifest lists its key, or a copy that took the mark along.
+        let note = Note::Copied { of: mark.key.clone() };
+        let listed = manifest.vms.contains_key(mark.key.as_str());
+        return (!listed).then(|| Entry { notes: vec![note], ..entry(Action::Keep) });
+    }
+    if !options.prune {
+        return Some(Entry { notes: vec![Note::NotListed], ..entry(Action::Keep) });
+    }
+    let refuse = |refusal| entry(Action::Refuse { refusal });
+    Some(match seen.standing() {
+        _ if !seen.persistent => refuse(Refusal::Transient),
+        Standing::Running => refuse(Refusal::Runs),
+        Standing::Saved => refuse(Refusal::HasSavedState),
+        Standing::Stopped => entry(Action::Prune),
+    })
+}
+
+impl Entry {
+    /// An entry for a VM that is not there.
+    pub(super) fn new(name: &str, action: Action) -> Self {
+        Self {
+            name: name.to_owned(),
+            id: None,
+            standing: None,
+            action,
+            changes: Vec::new(),
+            disk: None,
+            pending: Vec::new(),
+            notes: Vec::new(),
+            digest: None,
+            applied: None,
+        }
+    }
+
+    fn refused(name: &str, refusal: Refusal) -> Self {
+        Self::new(name, Action::Refuse { refusal })
+    }
+
+    /// An entry for a domain.
+    pub(super) fn of(seen: &Seen, action: Action) -> Self {
+        Self {
+            id: Some(seen.domain.id),
+            standing: Some(seen.standing()),
+            digest: Some(seen.digest.clone()),
+            ..Self::new(&seen.domain.name, action)
+        }
+    }
+}
+
+fn disk_files(domain: &Domain) -> impl Iterator<Item = &Path> {
+    domain.fields.disks.iter().filter_map(disk_file)
+}
+
+/// Every file that a plan for this manifest and these domains asks about.
+pub fn files_to_look_at(manifest: &VmManifest, domains: &[Seen]) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for definition in manifest.vms.values() {
+        paths.push(definition.disk_path.clone());
+        let sources: &[IsoSource] = definition.iso_sources.as_deref().unwrap_or_default();
+        paths.extend(sources.iter().map(|source| medium_path(definition, source)));
+    }
+    for seen in domains.iter().filter(|seen| manifest.vms.contains_key(seen.domain.name.as_str())) {
+        let applied = seen.domain.mark.as_ref().and_then(Applied::read).unwrap_or_default();
+        let path = applied.fields.get(&Field::DiskPath).and_then(Value::as_str).map(PathBuf::from);
+        paths.extend(path.into_iter().chain(disk_files(&seen.domain).map(Path::to_owned)));
+    }
+    paths.sort();
+    paths.dedup();
+    paths
+}

@@ -1,0 +1,261 @@
+//! What a sync will do, as a value: shown, saved, reviewed, and applied or not.
+//!
+//! ```text
+//!                        manifest lists it            manifest does not
+//!  no such domain        Create, or Refuse            -
+//!  domain, our mark      Update, Keep, or Refuse      Prune with --prune, else a note
+//!  domain, no mark       Adopt with --adopt,          never touched, never listed
+//!                        else Refuse
+//! ```
+//!
+//! [`plan`] is one pure function over an [`Observation`]: of libvirt, or of dumps in a folder. Equal input
+//! gives an equal plan, byte for byte. Never does: anything. Tests: `tests.rs` beside this.
+
+mod blueprint;
+mod change;
+mod decide;
+mod existing;
+mod observation;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+pub use blueprint::Blueprint;
+pub use change::{Change, Decision};
+pub use decide::{files_to_look_at, plan};
+pub use existing::{drawn_mac, new_disk_format, pending};
+pub use observation::{FileSeen, Files, Host, Observation, Seen, Unreadable, disk_file};
+use plasmavmc_types::VmId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+pub use text::shown;
+
+use super::applied::Applied;
+use super::{Absent, Allowed, Field, Standing, Unsaid};
+
+/// What a person allowed and asked for beside the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Only these VMs; none for all of them.
+    pub only: Option<BTreeSet<String>>,
+    /// Whether VMs of the manifest's names that we did not make become ours.
+    pub adopt: bool,
+    /// Whether VMs that left the manifest are undefined.
+    pub prune: bool,
+    /// The dangers that were taken on.
+    pub allowed: Allowed,
+    /// Whether the manifest wins where someone edited a VM.
+    pub keep_mine: bool,
+    /// The fields in which the VM wins where someone edited it.
+    pub take_theirs: BTreeSet<Field>,
+}
+
+/// What a sync will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VmPlan {
+    /// The libvirt connection, as libvirt itself names it.
+    pub uri: String,
+    /// Every VM of the manifest, and those with our mark that left it, in the order of their names.
+    pub vms: Vec<Entry>,
+}
+
+/// What becomes of one VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its UUID; none of one that is not there.
+    #[schemars(with = "Option<String>")]
+    pub id: Option<VmId>,
+    /// What it does now; none of one that is not there.
+    pub standing: Option<Standing>,
+    /// What is done.
+    #[serde(flatten)]
+    pub action: Action,
+    /// The fields in which it differs from the manifest.
+    pub changes: Vec<Change>,
+    /// What is done to its disk.
+    pub disk: Option<DiskStep>,
+    /// The fields in which it runs with other values than it will after its next cold boot.
+    pub pending: Vec<Field>,
+    /// What else a person should know.
+    pub notes: Vec<Note>,
+    /// The digest of the XML the plan was made from: it is applied to no other.
+    pub digest: Option<String>,
+    /// What is noted in the domain as applied.
+    #[schemars(with = "Option<serde_json::Value>")]
+    pub applied: Option<Applied>,
+}
+
+/// What is done to a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// It is as the manifest wants it, or what differs is not touched.
+    Keep,
+    /// It is made.
+    Create {
+        /// What is made.
+        blueprint: Blueprint,
+    },
+    /// It becomes ours, with everything it has.
+    Adopt,
+    /// Some of its fields are changed, or what is noted in it.
+    Update,
+    /// It is undefined; its disks, NVRAM and TPM state stay.
+    Prune,
+    /// Nothing is done, for a reason that a person has to resolve.
+    Refuse {
+        /// The reason.
+        refusal: Refusal,
+    },
+}
+
+/// Why nothing is done to a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Refusal {
+    /// There is a VM of that name that we did not make.
+    NotOurs,
+    /// Its definition goes when it stops; changing it would make it stay.
+    Transient,
+    /// Its XML cannot be read.
+    Unreadable {
+        /// Why not.
+        why: String,
+    },
+    /// The VM that we made under this name has another one now.
+    Renamed {
+        /// Its name now.
+        to: String,
+    },
+    /// Its disk is missing and is not to be made.
+    DiskMissing {
+        /// The disk.
+        path: PathBuf,
+    },
+    /// Another VM has the disk.
+    DiskTaken {
+        /// The disk.
+        path: PathBuf,
+        /// The other VM.
+        by: String,
+    },
+    /// What is in the disk's place is no disk image.
+    DiskUnfit {
+        /// The disk.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
+    /// A new VM's installer is missing.
+    MediumGone {
+        /// The medium.
+        path: PathBuf,
+    },
+    /// It is to go, and it runs.
+    Runs,
+    /// It is to go, and has a saved state that would go with it.
+    HasSavedState,
+}
+
+/// What is done to a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum DiskStep {
+    /// An empty qcow2 is made.
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// Its size in GiB.
+        size_gb: u64,
+    },
+    /// A disk is made larger.
+    Grow {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        from_bytes: u64,
+        /// Its size in GiB after that.
+        size_gb: u64,
+    },
+}
+
+/// What a person should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// A medium is listed and not at hand.
+    Absent(Absent),
+    /// The VM has our mark and left the manifest.
+    NotListed,
+    /// A copy of one of our VMs, mark and all; it is not ours.
+    Copied {
+        /// The VM it is a copy of.
+        of: String,
+    },
+    /// Its disk's file is gone, and is not made anew: it had something in it.
+    DiskGone {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its disk's size cannot be read by this user.
+    DiskUnreadable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What was applied last cannot be read, so that edits by hand cannot be told.
+    MarkUnreadable,
+    /// A field that is wanted has a value for which a manifest has no word.
+    CannotSay(Unsaid),
+}
+
+impl VmPlan {
+    /// Whether applying it does nothing.
+    pub fn is_empty(&self) -> bool {
+        self.vms.iter().all(Entry::is_empty)
+    }
+
+    /// Whether something differs from the manifest that applying it leaves as it is.
+    pub fn leaves_something(&self) -> bool {
+        self.vms.iter().any(Entry::leaves_something)
+    }
+
+    /// Whether a VM runs with other values than it will after its next cold boot.
+    pub fn is_pending(&self) -> bool {
+        self.vms.iter().any(|entry| !entry.pending.is_empty())
+    }
+
+    /// The fields in which the VM wins, with the values that go into the manifest.
+    pub fn taken(&self) -> Vec<(&str, &Change)> {
+        let taken =
+            |entry: &Entry| entry.changes.iter().any(|change| change.decision == Decision::TakeTheirs);
+        let entries = self.vms.iter().filter(|entry| taken(entry));
+        entries
+            .flat_map(|entry| entry.changes.iter().map(|change| (entry.name.as_str(), change)))
+            .filter(|(_, change)| change.decision == Decision::TakeTheirs)
+            .collect()
+    }
+}
+
+impl Entry {
+    /// Whether nothing is done.
+    pub fn is_empty(&self) -> bool {
+        matches!(self.action, Action::Keep | Action::Refuse { .. })
+    }
+
+    /// Whether something differs from the manifest that is left as it is.
+    pub fn leaves_something(&self) -> bool {
+        let left = |change: &Change| matches!(change.decision, Decision::Leave | Decision::Blocked);
+        matches!(self.action, Action::Refuse { .. }) || self.changes.iter().any(left)
+    }
+
+    /// The changes that are made.
+    pub fn made(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.decision == Decision::Make)
+    }
+}

@@ -1,0 +1,122 @@
+//! A plan in words: one line for each thing, which the command line arranges.
+//!
+//! Tests: with the planning, as snapshots.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::{Action, Change, Decision, DiskStep, Note, Refusal};
+use crate::vm::Absent;
+
+/// A field's value for a person.
+pub fn shown(value: Option<&Value>) -> String {
+    match value {
+        None => "?".to_owned(),
+        Some(Value::Null) => "none".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(values)) if values.is_empty() => "none".to_owned(),
+        Some(Value::Array(values)) => {
+            values.iter().map(|value| shown(Some(value))).collect::<Vec<_>>().join(", ")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.field)?;
+        let (from, to) = (shown(self.from.as_ref()), shown(Some(&self.to)));
+        match self.decision {
+            Decision::Make | Decision::Blocked => write!(f, "{from} -> {to}, {}", self.forecast),
+            Decision::Leave => write!(f, "{from}, and the manifest has {to}: {}", self.drift),
+            Decision::TakeTheirs => write!(f, "{from} goes into the manifest, which has {to}"),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep => f.write_str("keep"),
+            Self::Create { .. } => f.write_str("create"),
+            Self::Adopt => f.write_str("adopt"),
+            Self::Update => f.write_str("update"),
+            Self::Prune => f.write_str("undefine; its disks, NVRAM and TPM state stay"),
+            Self::Refuse { refusal } => write!(f, "nothing: {refusal}"),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOurs => f.write_str("there is a VM of that name that was not made here"),
+            Self::Transient => f.write_str("it is transient: its definition goes when it stops"),
+            Self::Unreadable { why } => write!(f, "its XML cannot be read: {why}"),
+            Self::Renamed { to } => write!(f, "its VM was renamed to `{to}`"),
+            Self::DiskMissing { path } => write!(f, "its disk `{}` does not exist", path.display()),
+            Self::DiskTaken { path, by } => {
+                write!(f, "its disk `{}` is a disk of the VM `{by}`", path.display())
+            }
+            Self::DiskUnfit { path, what } => write!(f, "its disk `{}` is {what}", path.display()),
+            Self::MediumGone { path } => write!(f, "its medium `{}` does not exist", path.display()),
+            Self::Runs => f.write_str("it left the manifest, and it runs"),
+            Self::HasSavedState => f.write_str("it left the manifest, and it has a saved state"),
+        }
+    }
+}
+
+impl Refusal {
+    /// What a person can do about it, with something to type.
+    pub fn hint(&self, name: &str) -> String {
+        match self {
+            Self::NotOurs => {
+                "see what would change and take it over: `bkt vm sync --adopt --dry-run`".to_owned()
+            }
+            Self::Transient => "define it with virsh first, so that it stays".to_owned(),
+            Self::Unreadable { .. } => "see its XML with `virsh dumpxml`".to_owned(),
+            Self::Renamed { to } => format!("rename `{name}` to `{to}` in the manifest, or the VM back"),
+            Self::DiskMissing { .. } => "set `\"create_if_missing\": true`, or put the disk there".to_owned(),
+            Self::DiskTaken { by, .. } => format!("give `{name}` a disk of its own, or let go of `{by}`"),
+            Self::DiskUnfit { .. } => "name a disk image, not a link or a device".to_owned(),
+            Self::MediumGone { .. } => "put it there, or take it out of `iso_sources`".to_owned(),
+            Self::Runs => format!("stop it first: `bkt vm stop {name}`"),
+            Self::HasSavedState => "start it, or drop the state with `virsh managedsave-remove`".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for DiskStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { path, size_gb } => {
+                write!(f, "make the disk `{}` of {size_gb} GiB", path.display())
+            }
+            Self::Grow { path, size_gb, .. } => write!(f, "grow `{}` to {size_gb} GiB", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent(Absent::Gone { path }) => {
+                write!(f, "the medium `{}` does not exist, and is left out", path.display())
+            }
+            Self::Absent(Absent::NotFetched { url, .. }) => {
+                write!(f, "the medium {url} was not fetched yet, and is left out")
+            }
+            Self::NotListed => f.write_str("it was made from the manifest and is no longer in it"),
+            Self::Copied { of } => write!(f, "it is a copy of `{of}`, or was renamed, and is left alone"),
+            Self::DiskGone { path } => write!(f, "its disk `{}` is gone", path.display()),
+            Self::DiskUnreadable { path } => {
+                write!(f, "you may not read its disk `{}`, so its size is not compared", path.display())
+            }
+            Self::MarkUnreadable => {
+                f.write_str("what was applied last cannot be read, so that edits by hand cannot be told")
+            }
+            Self::CannotSay(unsaid) => write!(f, "{}: {}; {}", unsaid.field, unsaid.found, unsaid.why),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! A sync from end to end: look, decide, and, once a person has seen the plan, apply exactly that.
+//!
+//! Two syncs at once end well: the second waits for the lock, looks again, and finds that nothing is left to
+//! do; or, where something else was changed meanwhile, that its plan is out of date. Tests: `tests/it`.
+
+use plasmavmc_libvirt::virsh::{Connection, VirshError};
+use plasmavmc_types::{ErrorKind, Explain};
+
+use super::apply::{self, ApplyError, Done, Report, StateDir};
+use super::observe::observe;
+use super::plan::{Options, VmPlan, plan};
+use super::plan_file::{PlanFile, PlanFileError, stale};
+use crate::manifest::VmManifest;
+
+/// Why nothing of a plan was applied.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// libvirt could not be asked.
+    #[error("the VMs could not be looked at")]
+    Virsh {
+        /// Why not.
+        #[source]
+        source: VirshError,
+    },
+    /// The lock could not be had.
+    #[error("nothing was changed")]
+    Apply {
+        /// Why not.
+        #[source]
+        source: ApplyError,
+    },
+    /// The plan is for something else.
+    #[error("nothing was changed")]
+    Plan {
+        /// Why not.
+        #[source]
+        source: PlanFileError,
+    },
+}
+
+/// Hears of each VM as it is done.
+pub type Told<'a> = dyn FnMut(&str, Result<&Done, &ApplyError>) + 'a;
+
+/// Decides what a sync does. Changes nothing.
+///
+/// # Errors
+/// [`SyncError::Virsh`].
+pub fn plan_sync(
+    connection: &Connection,
+    manifest: &VmManifest,
+    options: &Options,
+) -> Result<VmPlan, SyncError> {
+    let observation = observe(connection, manifest).map_err(|source| SyncError::Virsh { source })?;
+    Ok(plan(manifest, &observation, options))
+}
+
+/// Applies a plan that was made a moment ago from this manifest. What another sync did meanwhile is done.
+///
+/// # Errors
+/// [`SyncError`] where nothing was applied; what failed for single VMs is in the report.
+pub fn execute(
+    shown: &VmPlan,
+    manifest: &VmManifest,
+    options: &Options,
+    connection: &Connection,
+    state: &StateDir,
+    told: &mut Told<'_>,
+) -> Result<Report, SyncError> {
+    if shown.is_empty() {
+        return Ok(Report::default());
+    }
+    let _lock = apply::lock(state, &shown.uri).map_err(|source| SyncError::Apply { source })?;
+    let observation = observe(connection, manifest).map_err(|source| SyncError::Virsh { source })?;
+    let stale = stale(shown, &observation);
+    if stale.is_empty() {
+        return Ok(apply::apply(shown, connection, state, told));
+    }
+    if plan(manifest, &observation, options).is_empty() {
+        return Ok(Report::default());
+    }
+    Err(SyncError::Plan { source: PlanFileError::OutOfDate { stale } })
+}
+
+/// Applies a plan from a file, whole or not at all.
+///
+/// # Errors
+/// [`SyncError`] where nothing was applied; what failed for single VMs is in the report.
+pub fn execute_file(
+    file: &PlanFile,
+    connection: &Connection,
+    state: &StateDir,
+    told: &mut Told<'_>,
+) -> Result<Report, SyncError> {
+    let _lock = apply::lock(state, &file.plan.uri).map_err(|source| SyncError::Apply { source })?;
+    let nothing = VmManifest::default();
+    let observation = observe(connection, &nothing).map_err(|source| SyncError::Virsh { source })?;
+    file.check(&observation).map_err(|source| SyncError::Plan { source })?;
+    Ok(apply::apply(&file.plan, connection, state, told))
+}
+
+impl Explain for SyncError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Virsh { source } => source.kind(),
+            Self::Apply { source } => source.kind(),
+            Self::Plan { source } => source.kind(),
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Virsh { source } => source.hints(),
+            Self::Apply { source } => source.hints(),
+            Self::Plan { source } => source.hints(),
+        }
+    }
+}
