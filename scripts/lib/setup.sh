@@ -9,6 +9,8 @@ tools() {
     x86_64) printf '%s\n' "qemu-system-x86_64 qemu-system-x86" ;;
     aarch64) printf '%s\n' "qemu-system-aarch64 qemu-system-arm" ;;
     esac
+    # Debian has QEMU's SPICE displays in a package of their own; libvirt defines none without it.
+    printf '/usr/lib/%s-linux-gnu/qemu/ui-spice-core.so qemu-system-modules-spice\n' "$(uname -m)"
     cat <<'END'
 qemu-img qemu-utils
 /usr/share/OVMF/OVMF_CODE_4M.fd|/usr/share/OVMF/OVMF_CODE.fd|/usr/share/AAVMF/AAVMF_CODE.fd ovmf
@@ -19,6 +21,11 @@ cpio cpio
 xz xz-utils
 zstd zstd
 ssh openssh-client
+virsh libvirt-clients
+/etc/libvirt/qemu.conf libvirt-daemon-system
+dnsmasq dnsmasq-base
+swtpm swtpm
+swtpm_setup swtpm-tools
 git git
 cc build-essential
 END

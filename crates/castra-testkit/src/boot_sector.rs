@@ -66,6 +66,16 @@ const OBEDIENT: [u8; 51] = [
     0xeb, 0xf7,             //       jmp off
 ];
 
+/// A disk whose boot sector powers the machine off at once.
+pub fn fleeting_disk() -> Vec<u8> {
+    bootable(&[
+        0xba, 0x04, 0x06, // off:  mov dx, 0x604
+        0xb8, 0x00, 0x20, //       mov ax, 1 << 13     ; sleep state 5
+        0xef, //                   out dx, ax
+        0xeb, 0xf7, //             jmp off
+    ])
+}
+
 /// A disk whose boot sector turns interrupts off and halts: it reacts to nothing.
 pub fn halting_disk() -> Vec<u8> {
     // cli; hlt; jmp to the hlt

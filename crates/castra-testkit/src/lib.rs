@@ -1,10 +1,11 @@
 //! What several crates' tests on real guests share: the guests' images, built once, guests of one
-//! sector, `qemu-guest-agent`, and host ports.
+//! sector, `qemu-guest-agent`, host ports, and real libvirt.
 //!
 //! Never does: anything a release needs. Its functions panic where they fail, as tests do.
 //! Tests: the tests that use it.
 
 mod boot_sector;
+pub mod libvirt;
 mod ports;
 mod qga;
 
@@ -19,7 +20,7 @@ use sha2::{Digest, Sha256};
 /// The agent of the guests.
 pub use castra_agent_embed::AGENT;
 
-pub use boot_sector::{counting_disk, halting_disk, obedient_disk};
+pub use boot_sector::{counting_disk, fleeting_disk, halting_disk, obedient_disk};
 pub use ports::{free_port, free_ports};
 pub use qga::qga_archive;
 

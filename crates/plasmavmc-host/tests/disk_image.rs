@@ -120,7 +120,8 @@ fn the_format_is_what_was_said_never_what_the_file_looks_like() {
     let (_dir, path) = place();
     create(&path, ByteSize::gib(2)).unwrap();
     let raw = info(&path, DiskFormat::Raw).unwrap();
-    assert_eq!(raw.virtual_size, ByteSize::bytes(fs::metadata(&path).unwrap().len()));
+    let sectors = fs::metadata(&path).unwrap().len().next_multiple_of(512);
+    assert_eq!(raw.virtual_size, ByteSize::bytes(sectors));
     fs::write(&path, vec![0; 4096]).unwrap();
     assert!(info(&path, DiskFormat::Qcow2).is_err());
 }

@@ -14,6 +14,7 @@
 // The rest of the edits use it.
 #![allow(dead_code, unused_imports)]
 
+pub mod backend;
 pub mod domain;
 pub mod facts;
 pub mod virsh;

@@ -38,8 +38,8 @@ impl Dialogue {
     ///
     /// # Errors
     /// [`HostError::CommandTimedOut`] after `bound`, [`HostError::CommandWroteTooMuch`] past `limit`,
-    /// [`HostError::CommandEnded`] where the program ended before its answer was whole. After an error
-    /// nothing more can be asked.
+    /// [`HostError::CommandEnded`] where the program ended before its answer was whole. After a time-out the
+    /// rest of the answer comes with the next one; after any other error nothing more can be asked.
     pub fn ask(
         &mut self,
         question: &[u8],

@@ -74,7 +74,8 @@ pub(super) enum Complaint {
 /// Sorts the complaints of one run.
 pub(super) fn classify(complaints: &[String]) -> Complaint {
     let any = |words: &[&str]| complaints.iter().any(|text| words.iter().any(|word| text.contains(word)));
-    if any(&["authentication", "access denied", "Permission denied"]) && any(&["connect", "denied"]) {
+    let closed = |text: &String| text.contains("socket") && text.contains("Permission denied");
+    if any(&["authentication", "access denied"]) || complaints.iter().any(closed) {
         Complaint::Denied
     } else if any(&[
         "failed to connect",
@@ -88,7 +89,7 @@ pub(super) fn classify(complaints: &[String]) -> Complaint {
         "no connection driver available",
     ]) {
         Complaint::Unreachable
-    } else if any(&["Domain not found"]) {
+    } else if complaints.iter().any(|text| MISSING.iter().any(|words| text.starts_with(words))) {
         Complaint::NoDomain
     } else if any(&["failed to validate against schema"]) {
         Complaint::Invalid
@@ -97,18 +98,23 @@ pub(super) fn classify(complaints: &[String]) -> Complaint {
     }
 }
 
-/// The complaints that do not say that a domain with one of these ids has gone.
-pub(super) fn without_gone(complaints: &[String], ids: &[VmId]) -> Vec<String> {
-    let names_one = |text: &str| {
-        let quoted = text.split('\'').filter_map(|word| VmId::from_str(word).ok());
-        quoted.into_iter().any(|id| ids.contains(&id))
-    };
-    let gone = |text: &&String| {
-        let says = text.starts_with("failed to get domain '") || text.starts_with("Domain not found:");
-        says && names_one(text)
-    };
-    complaints.iter().filter(|text| !gone(text)).cloned().collect()
+/// Which of the domains in question are said to be missing, and the complaints that say something else.
+pub(super) fn gone(complaints: &[String], ids: &[VmId]) -> (Vec<VmId>, Vec<String>) {
+    let (mut gone, mut other) = (Vec::new(), Vec::new());
+    for text in complaints {
+        let says = MISSING.iter().any(|words| text.starts_with(words));
+        let named = text.split('\'').filter_map(|word| VmId::from_str(word).ok());
+        let named: Vec<VmId> = named.filter(|id| says && ids.contains(id)).collect();
+        if named.is_empty() {
+            other.push(text.clone());
+        }
+        gone.extend(named);
+    }
+    (gone, other)
 }
+
+/// How a complaint begins that a domain is missing: virsh's own, which may come alone, and libvirt's.
+const MISSING: [&str; 2] = ["failed to get domain '", "Domain not found:"];
 
 /// The text with the values of `passwd=` and its like taken out: libvirt quotes the XML it cannot read.
 pub(super) fn without_secrets(text: &str) -> String {
@@ -184,6 +190,7 @@ mod tests {
             ("Failed to connect socket to '/run/x': Permission denied", Complaint::Denied),
             ("authentication unavailable: no polkit agent available to connect", Complaint::Denied),
             ("Domain not found: no domain with matching uuid 'x'", Complaint::NoDomain),
+            ("failed to get domain 'x'", Complaint::NoDomain),
             ("Cannot access storage file '/x.qcow2': Permission denied", Complaint::Other),
             ("Requested operation is not valid: domain is not running", Complaint::Other),
         ] {
@@ -200,10 +207,10 @@ mod tests {
                 format!("Domain not found: no domain with matching uuid '{id}' (x)"),
             ]
         };
-        assert!(without_gone(&said(gone), &[gone]).is_empty());
-        assert_eq!(without_gone(&said(other), &[gone]).len(), 2);
-        let trouble = [format!("internal error: '{gone}' is on fire")];
-        assert_eq!(without_gone(&trouble, &[gone]), trouble);
+        assert_eq!(super::gone(&said(gone), &[gone]), (vec![gone, gone], vec![]));
+        assert_eq!(super::gone(&said(other), &[gone]), (vec![], said(other)));
+        let trouble = vec![format!("internal error: '{gone}' is on fire")];
+        assert_eq!(super::gone(&trouble, &[gone]), (vec![], trouble));
     }
 
     #[test]

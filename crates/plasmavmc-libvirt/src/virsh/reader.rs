@@ -4,6 +4,7 @@
 //! plan cannot write, whatever is asked. Never asks for secrets, which a reader is refused too.
 //! Tests: `tests/it/`.
 
+use plasmavmc_host::exec::Dialogue;
 use plasmavmc_types::VmId;
 
 use super::program::Access;
@@ -84,16 +85,8 @@ impl<'c> Reader<'c> {
     /// # Errors
     /// [`VirshError`].
     pub fn inactive(&self, id: VmId) -> Result<Option<DomainXml>, VirshError> {
-        let action = "show a domain's XML";
-        let args = ["dumpxml", "--inactive", &id.to_string()];
-        let bound = self.connection.question_bound;
-        match self.connection.run(Access::Read, action, &args, &[], bound) {
-            Ok(text) => self.domain_xml(id, text).map(Some),
-            Err(error) => match error.of_domain(self.connection, id) {
-                VirshError::NoDomain { .. } => Ok(None),
-                error => Err(error),
-            },
-        }
+        let text = self.ask_one(id, "show a domain's XML", format!("dumpxml --inactive {id}"))?;
+        text.map(|text| self.domain_xml(id, text)).transpose()
     }
 
     /// The state of a domain and why it is in it; none where there is none with that UUID.
@@ -102,15 +95,9 @@ impl<'c> Reader<'c> {
     /// [`VirshError`].
     pub fn state(&self, id: VmId) -> Result<Option<(DomainState, String)>, VirshError> {
         let action = "tell a domain's state";
-        let args = ["domstate", "--reason", &id.to_string()];
-        let bound = self.connection.question_bound;
-        match self.connection.run(Access::Read, action, &args, &[], bound) {
-            Ok(text) => parse::state(&text).map(Some).map_err(|why| self.connection.garbage(action, why)),
-            Err(error) => match error.of_domain(self.connection, id) {
-                VirshError::NoDomain { .. } => Ok(None),
-                error => Err(error),
-            },
-        }
+        let text = self.ask_one(id, action, format!("domstate --reason {id}"))?;
+        let state = text.map(|text| parse::state(&text)).transpose();
+        state.map_err(|why| self.connection.garbage(action, why))
     }
 
     /// Every network, in the order of their names.
@@ -140,6 +127,13 @@ impl<'c> Reader<'c> {
         }
         networks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(networks)
+    }
+
+    /// A virsh that writes what libvirt reports of a domain, a line each, for as long as it is kept.
+    pub(crate) fn watch(&self, id: VmId) -> Result<Dialogue, VirshError> {
+        let mut command = self.connection.command(Access::Read);
+        command.args(["event", "--domain", &id.to_string(), "--all", "--loop"]);
+        Dialogue::start(command).map_err(|source| VirshError::Host { source })
     }
 
     /// What `virsh version` and `virsh capabilities` print.
@@ -252,7 +246,16 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
+    /// Asks one thing of one domain; none where it is not there.
+    fn ask_one(&self, id: VmId, action: &'static str, command: String) -> Result<Option<String>, VirshError> {
+        let mut session = Session::open(self.connection, Access::Read)?;
+        let text = self.ask_of(&mut session, action, &[id], &[command])?.pop();
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
     /// Asks of domains, any of which may have gone meanwhile: its answers are empty then.
+    ///
+    /// What virsh says of one that has gone, it also says where the daemon went: so the list decides.
     fn ask_of(
         &self,
         session: &mut Session<'_>,
@@ -261,7 +264,16 @@ impl<'c> Reader<'c> {
         commands: &[String],
     ) -> Result<Vec<String>, VirshError> {
         let answers = session.ask(action, commands)?;
-        self.refuse(action, &parse::without_gone(&answers.complaints, ids))?;
+        let (gone, other) = parse::gone(&answers.complaints, ids);
+        self.refuse(action, &other)?;
+        if !gone.is_empty() {
+            let lists = session.ask(action, &["list --all --uuid".to_owned()])?;
+            self.refuse(action, &lists.complaints)?;
+            let [there] = self.id_lists(action, &lists)?;
+            if gone.iter().any(|id| there.contains(id)) {
+                self.refuse(action, &answers.complaints)?;
+            }
+        }
         Ok(answers.texts)
     }
 

@@ -44,7 +44,7 @@ impl<'c> Writer<'c> {
         let args = ["dumpxml", "--inactive", "--security-info", &uuid];
         let text = self.on(id, "show a domain's XML", &args, self.connection.question_bound)?;
         let uri = || self.connection.shown_uri();
-        DomainXml::parse(text).map_err(|source| VirshError::Xml { uri: uri(), id, source })
+        DomainXml::parse(text.trim()).map_err(|source| VirshError::Xml { uri: uri(), id, source })
     }
 
     /// Defines a domain, or gives the one with its UUID another definition. A running domain takes it at
@@ -167,6 +167,26 @@ impl<'c> Writer<'c> {
             args.push(OsStr::new("--live"));
         }
         self.on(id, "change the medium", &args, REQUEST_BOUND).map(drop)
+    }
+
+    /// Puts an element into a domain's metadata, in the place of one of the same namespace; none removes it.
+    ///
+    /// # Errors
+    /// [`VirshError`].
+    pub(crate) fn set_metadata(
+        &self,
+        id: VmId,
+        namespace: &str,
+        key: &str,
+        element: Option<&str>,
+    ) -> Result<(), VirshError> {
+        let uuid = id.to_string();
+        let mut args = vec!["metadata", &uuid, "--uri", namespace, "--config"];
+        match element {
+            Some(element) => args.extend(["--key", key, "--set", element]),
+            None => args.push("--remove"),
+        }
+        self.on(id, "note something in the domain", &args, DEFINE_BOUND).map(drop)
     }
 
     fn on<A: AsRef<OsStr>>(
