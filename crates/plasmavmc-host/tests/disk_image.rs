@@ -5,10 +5,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use plasmavmc_host::HostError;
 use plasmavmc_host::disk_image::{DiskImageError, check, create, grow, info};
+use plasmavmc_host::exec::Dialogue;
 use plasmavmc_types::{ByteSize, DiskFormat, Explain};
 
 fn mode(path: &Path, mode: u32) {
@@ -138,37 +140,17 @@ fn what_is_no_file_is_not_opened() {
     assert!(matches!(info(&dir.path().join("x"), DiskFormat::Raw), Err(DiskImageError::Host { .. })));
 }
 
-/// A `qemu-io` that holds a disk as a VM would.
-struct Holder(Child);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_disk_in_use_is_measured_and_not_grown() {
     let (_dir, path) = place();
     create(&path, ByteSize::gib(1)).unwrap();
+    // It holds the disk as a VM would, from its first answer until it is dropped.
     let mut command = Command::new("qemu-io");
-    command.args(["-f", "qcow2"]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::null());
-    let _holder = Holder(command.spawn().unwrap());
-    let in_use = || {
-        let error = grow(&path, DiskFormat::Qcow2, ByteSize::gib(2)).err()?;
-        assert!(matches!(&error, DiskImageError::Host { source: HostError::InUse { .. }, .. }), "{error}");
-        Some(())
-    };
-    // Until it has opened the disk, growing it back and forth is not possible: so look at the lock first.
-    for _ in 0..500 {
-        let mut probe = Command::new("qemu-img");
-        probe.args(["check", "-q", "-f", "qcow2"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
-        if !probe.status().unwrap().success() {
-            in_use().unwrap();
-            assert_eq!(info(&path, DiskFormat::Qcow2).unwrap().virtual_size, ByteSize::gib(1));
-            return;
-        }
-    }
-    panic!("the disk was never in use");
+    command.args(["-f", "qcow2"]).arg(&path);
+    let mut holder = Dialogue::start(command).unwrap();
+    let mut opened = |output: &[u8]| String::from_utf8_lossy(output).contains("1 GiB");
+    holder.ask(b"length\n", Duration::from_secs(30), 1 << 16, &mut opened).unwrap();
+    let error = grow(&path, DiskFormat::Qcow2, ByteSize::gib(2)).unwrap_err();
+    assert!(matches!(&error, DiskImageError::Host { source: HostError::InUse { .. }, .. }), "{error}");
+    assert_eq!(info(&path, DiskFormat::Qcow2).unwrap().virtual_size, ByteSize::gib(1));
 }
