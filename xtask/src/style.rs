@@ -44,6 +44,7 @@ const HOSTS: &[&str] = &[
     "conventionalcommits.org",
     "debian.org",
     "docs.rs",
+    "fedorapeople.org",
     "fedoraproject.org",
     "github.com",
     "json-schema.org",

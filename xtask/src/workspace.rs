@@ -48,9 +48,9 @@ pub(crate) enum ChoreError {
         #[source]
         source: std::io::Error,
     },
-    /// `castra` could not be built, or did not write its pages.
-    #[error("`cargo run --package castra -- docs` failed with {status}")]
-    Castra { status: std::process::ExitStatus },
+    /// A command could not be built, or did not write its pages.
+    #[error("`cargo run --package {package} -- docs` failed with {status}")]
+    Pages { package: &'static str, status: std::process::ExitStatus },
     /// Cargo ran and failed.
     #[error("`cargo metadata` failed: {said}")]
     Metadata { said: String },

@@ -11,5 +11,8 @@
 //! name a program (the libvirt backend names `virsh`, the host crate `qemu-img`), write while it plans.
 //! Tests: in each file; `tests/it` runs the command against libvirt.
 
+pub mod cli;
+pub mod env;
 pub mod manifest;
+pub mod subsystem;
 pub mod vm;

@@ -38,6 +38,22 @@ pub const fn exit_code(kind: ErrorKind) -> u8 {
     }
 }
 
+/// Nothing failed, and things are not as they are meant to be: changes are pending, or someone changed
+/// them by hand. What commands end with that compare (`bkt`), so that a script can tell it from both
+/// success and failure.
+pub const PENDING: u8 = 2;
+
+/// The command line is not understood, where 2 is [`PENDING`]: `EX_USAGE` of BSD's `sysexits.h`.
+pub const USAGE_BESIDE_PENDING: u8 = 64;
+
+/// The exit code of a kind of failure of a command whose 2 is [`PENDING`].
+pub const fn exit_code_beside_pending(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => USAGE_BESIDE_PENDING,
+        other => exit_code(other),
+    }
+}
+
 /// One row of the table of exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitCodeRow {
@@ -110,6 +126,13 @@ mod tests {
                 (130, "interrupted"),
             ]
         );
+    }
+
+    #[test]
+    fn no_failure_looks_like_a_pending_change() {
+        for kind in ErrorKind::ALL {
+            assert!(![OK, PENDING].contains(&exit_code_beside_pending(kind)), "{kind:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `docs/exit-codes.md`: what each exit code means. Tests: below.
 
-use plasmavmc_term::exit::{PROGRAM_FAILED, PROGRAM_NOT_FOUND, PROGRAM_NOT_RUNNABLE, exit_code_table};
+use plasmavmc_term::exit::{
+    PENDING, PROGRAM_FAILED, PROGRAM_NOT_FOUND, PROGRAM_NOT_RUNNABLE, USAGE_BESIDE_PENDING, exit_code_table,
+};
 
 /// The text of the page.
 pub(super) fn page() -> String {
@@ -17,7 +19,23 @@ pub(super) fn page() -> String {
         "\nA reader that closes standard output (`castra logs | head`) is no failure: the command ends with 0.\n",
     );
     text.push_str(&programs());
+    text.push_str(&comparisons());
     text
+}
+
+/// What commands end with that compare.
+fn comparisons() -> String {
+    format!(
+        "\n## `bkt`\n\n`bkt` compares a manifest with a host, and 2 is what it has to say most often. So its usage errors \
+         have another code; everything else is as above.\n\n\
+         | code | meaning |\n| ---: | --- |\n\
+         | 0 | everything is as the manifest has it, or was made so |\n\
+         | {PENDING} | changes are pending: a dry run that would change something, a change that is blocked or waits \
+         for a flag, or drift, which is what somebody changed by hand |\n\
+         | {USAGE_BESIDE_PENDING} | the command line asks for something that does not exist or does not fit together \
+         (`kind` is `usage`) |\n\n\
+         A change that was made and waits for a running VM's next cold boot is pending too.\n"
+    )
 }
 
 /// What commands end with that run a program in a guest.

@@ -8,6 +8,7 @@ mod command_line;
 mod config;
 mod events;
 mod exit_codes;
+mod manifest;
 
 use std::path::Path;
 
@@ -21,6 +22,8 @@ const PAGES: &[Page] = &[
     ("docs/config.md", config::page),
     ("docs/events.md", events::page),
     ("docs/exit-codes.md", exit_codes::page),
+    ("docs/vms-manifest.md", manifest::page),
+    ("manifests/vms.schema.json", manifest::schema),
 ];
 
 /// Writes every page that is not as the code says.

@@ -41,5 +41,8 @@ pub const MAX_URL_BYTES: usize = 2048;
 /// The most media of a VM: SATA drives that libvirt puts on one controller, less a disk.
 pub const MAX_ISO_SOURCES: usize = 5;
 
+/// The deepest nesting of a manifest: ours has 5 levels, and keys like comments may hold more.
+pub const MAX_NESTING: usize = 32;
+
 /// The most faults of one report; what follows is counted only.
 pub const MAX_FAULTS: usize = 100;

@@ -20,9 +20,11 @@ mod edits;
 pub mod fetch;
 mod field;
 mod forecast;
+pub mod into_manifest;
 mod losses;
 mod media;
 pub mod observe;
+mod place;
 pub mod plan;
 pub mod plan_file;
 pub mod power;
@@ -31,6 +33,7 @@ pub mod preflight;
 #[cfg(test)]
 mod sample;
 pub mod status;
+mod subsystem;
 pub mod sync;
 mod wanted;
 
@@ -40,5 +43,7 @@ pub use current::{Beside, Current, Meant, Unsaid, current};
 pub use edits::edits;
 pub use field::{Field, Values};
 pub use forecast::{Allowed, Blocker, Danger, Forecast, Situation, Standing};
+pub use place::Place;
 pub use power_state::PowerState;
+pub use subsystem::VmSubsystem;
 pub use wanted::{Absent, Wanted, fetched_path, medium_path, said, wanted};

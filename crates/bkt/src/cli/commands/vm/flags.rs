@@ -1,0 +1,77 @@
+//! What a person allows and asks for beside the manifest, for the commands that plan.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use super::targets::check_listed;
+use crate::cli::error::CliError;
+use crate::manifest::VmManifest;
+use crate::vm::plan::Options;
+use crate::vm::{Danger, Field};
+
+/// What a person allows and asks for beside the manifest.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PlanFlags {
+    /// Only these VMs
+    #[arg(value_name = "VM")]
+    vms: Vec<String>,
+
+    /// Take over VMs of the manifest's names that were not made here; look at a --dry-run first
+    #[arg(long)]
+    adopt: bool,
+
+    /// Undefine stopped VMs that were made here and left the manifest; disks, NVRAM and TPM state stay
+    #[arg(long)]
+    prune: bool,
+
+    /// Where somebody edited this field of a VM by hand, write it into the manifest
+    #[arg(long, value_name = "FIELD", value_parser = fields(), conflicts_with = "keep_mine")]
+    take_theirs: Vec<Field>,
+
+    /// Where somebody edited a VM by hand, overwrite it with the manifest
+    #[arg(long)]
+    keep_mine: bool,
+
+    /// Allow changes of boot, secure_boot and tpm: the guest may not boot, or ask for its recovery key
+    #[arg(long)]
+    allow_firmware_change: bool,
+
+    /// Allow changes of disk_path and disk_bus: the guest may not find what it boots from
+    #[arg(long)]
+    allow_disk_change: bool,
+
+    /// Grow disks that are smaller than disk_size_gb; they cannot be made smaller again
+    #[arg(long)]
+    grow_disks: bool,
+}
+
+fn fields() -> impl TypedValueParser<Value = Field> {
+    PossibleValuesParser::new(Field::ALL.map(Field::as_str)).map(|word| {
+        let named = Field::ALL.into_iter().find(|field| field.as_str() == word);
+        named.expect("every word on the list is a field")
+    })
+}
+
+impl PlanFlags {
+    /// The options of a plan for that manifest.
+    pub(super) fn options(&self, manifest: &VmManifest) -> Result<Options, CliError> {
+        if !self.prune {
+            check_listed(&self.vms, manifest)?;
+        }
+        let dangers = [
+            (self.allow_firmware_change, Danger::FirmwareChange),
+            (self.allow_disk_change, Danger::DiskChange),
+            (self.grow_disks, Danger::GrowDisks),
+        ];
+        Ok(Options {
+            only: (!self.vms.is_empty()).then(|| self.vms.iter().cloned().collect()),
+            adopt: self.adopt,
+            prune: self.prune,
+            allowed: dangers.into_iter().filter(|(given, _)| *given).map(|(_, danger)| danger).collect(),
+            keep_mine: self.keep_mine,
+            take_theirs: self.take_theirs.iter().copied().collect::<BTreeSet<_>>(),
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! `bkt vm plan`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::flags::PlanFlags;
+use super::sync::{findings, shown};
+use crate::cli::error::CliError;
+use crate::cli::face::Face;
+use crate::cli::outcomes::SyncOutcome;
+use crate::vm::observe::read_dumps;
+use crate::vm::plan::plan;
+use crate::vm::sync::plan_sync;
+
+const EXAMPLES: &str = "\
+Examples:
+  bkt vm plan                      as `bkt vm sync --dry-run`
+  bkt vm plan --against dumps      without libvirt: dumps holds NAME.xml from `virsh dumpxml --inactive`
+
+What a dump does not tell (autostart, the sizes of disks, whether a VM runs) is not compared.";
+
+/// Show what a sync would do, also without libvirt
+///
+/// Ends with 2 where something would change, or is left.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    flags: PlanFlags,
+
+    /// Compare with the domains that were dumped into this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "connect")]
+    against: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &PlanArgs, face: &Face) -> Result<u8, CliError> {
+    let place = face.place()?;
+    let manifest = place.manifest()?;
+    let options = args.flags.options(&manifest.manifest)?;
+    let outcome = match &args.against {
+        Some(dir) => {
+            let observation = read_dumps(&place.current_dir.join(dir))?;
+            let plan = plan(&manifest.manifest, &observation, &options);
+            SyncOutcome::new(Some(manifest.path), plan, Vec::new())
+        }
+        None => {
+            let connection = place.connection(&manifest.manifest)?;
+            let plan = plan_sync(&connection, &manifest.manifest, &options)?;
+            let findings = findings(&connection, &plan)?;
+            SyncOutcome::new(Some(manifest.path), plan, findings)
+        }
+    };
+    shown(&outcome.dry(), face)
+}

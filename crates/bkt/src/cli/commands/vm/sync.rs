@@ -1,0 +1,160 @@
+//! `bkt vm sync`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use plasmavmc_libvirt::virsh::Connection;
+use plasmavmc_term::exit::{OK, PENDING};
+
+use super::flags::PlanFlags;
+use crate::cli::error::CliError;
+use crate::cli::face::Face;
+use crate::cli::outcomes::{DoneVm, SyncOutcome};
+use crate::cli::render;
+use crate::manifest::{Environment, ManifestFile};
+use crate::subsystem::Failure;
+use crate::vm::Place;
+use crate::vm::apply::{ApplyError, Done, Report};
+use crate::vm::into_manifest::taken;
+use crate::vm::plan::VmPlan;
+use crate::vm::plan_file::PlanFile;
+use crate::vm::preflight::{Facts, Finding, preflight};
+use crate::vm::sync::{execute, execute_file, plan_sync};
+
+const EXAMPLES: &str = "\
+Examples:
+  bkt vm sync --dry-run              what would change, and when each change takes effect
+  bkt vm sync                        change it
+  bkt vm sync win11                  only that VM
+  bkt vm sync --adopt --dry-run      what would change of VMs that were not made here
+  bkt vm sync --take-theirs memory   write memory that somebody changed by hand into the manifest
+  bkt vm sync --out plan.json        keep the plan for a review; change nothing
+  bkt vm sync --plan plan.json       do exactly that, or nothing where a VM is no longer what it was
+
+A VM is never stopped, destroyed or undefined (but by --prune). What a running VM cannot take on
+waits for its next cold boot. Every change is proved: what is not in the plan is as it was, or the
+VM is put back.";
+
+/// Make the VMs what the manifest says
+///
+/// Ends with 2 where something is left that a person has to decide, or waits for a VM's next cold boot.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct SyncArgs {
+    #[command(flatten)]
+    flags: PlanFlags,
+
+    /// Change nothing; end with 2 where something would change
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Change nothing, and write the plan into a file
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    out: Option<PathBuf>,
+
+    /// Apply the plan of a file, whole or not at all
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "vms", "adopt", "prune", "take_theirs",
+        "keep_mine", "allow_firmware_change", "allow_disk_change", "grow_disks"])]
+    plan: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &SyncArgs, face: &Face) -> Result<u8, CliError> {
+    let place = face.place()?;
+    if let Some(path) = &args.plan {
+        return from_file(path, args.dry_run, &place, face);
+    }
+    let manifest = place.manifest()?;
+    let options = args.flags.options(&manifest.manifest)?;
+    let connection = place.connection(&manifest.manifest)?;
+    let plan = plan_sync(&connection, &manifest.manifest, &options)?;
+    let findings = findings(&connection, &plan)?;
+    let mut outcome = SyncOutcome::new(Some(manifest.path.clone()), plan, findings);
+    if let Some(out) = &args.out {
+        let path = place.current_dir.join(out);
+        PlanFile::new(outcome.plan.clone()).write(&path)?;
+        face.note(&format!("wrote {}", path.display()));
+    }
+    if args.dry_run || args.out.is_some() {
+        return shown(&outcome.dry(), face);
+    }
+    warn_of(&outcome.findings, face);
+    outcome.taken = take_theirs(&outcome.plan, &manifest, &place)?;
+    let mut told = teller(face);
+    let report =
+        execute(&outcome.plan, &manifest.manifest, &options, &connection, &place.state(), &mut told)?;
+    finish(outcome, report, face)
+}
+
+/// Applies the plan of a file.
+fn from_file(path: &Path, dry_run: bool, place: &Place, face: &Face) -> Result<u8, CliError> {
+    let file = PlanFile::read(&place.current_dir.join(path))?;
+    // The plan is for one libvirt and no other, whatever else is said.
+    let uri = place.connect.clone().unwrap_or_else(|| file.plan.uri.clone());
+    let connection = Connection::new(Some(uri))?;
+    let outcome = SyncOutcome::new(None, file.plan.clone(), Vec::new());
+    if dry_run {
+        return shown(&outcome.dry(), face);
+    }
+    if !file.plan.taken().is_empty() {
+        let manifest = place.manifest()?;
+        take_theirs(&file.plan, &manifest, place)?;
+    }
+    let report = execute_file(&file, &connection, &place.state(), &mut teller(face))?;
+    finish(outcome, report, face)
+}
+
+/// Writes into the manifest what somebody changed by hand and is to stay. Tells whether there was any.
+fn take_theirs(plan: &VmPlan, manifest: &ManifestFile, place: &Place) -> Result<bool, CliError> {
+    let edits = taken(plan);
+    if edits.is_empty() {
+        return Ok(false);
+    }
+    let env = Environment { file: &manifest.path, home: place.dirs.home() };
+    let (text, _) = edits.apply(&manifest.text, env)?;
+    manifest.replace(&text)?;
+    Ok(true)
+}
+
+/// What is wrong with the host for a plan that does something.
+pub(super) fn findings(connection: &Connection, plan: &VmPlan) -> Result<Vec<Finding>, CliError> {
+    if plan.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(preflight(plan, &Facts::gather(connection, plan)?))
+}
+
+fn warn_of(findings: &[Finding], face: &Face) {
+    for finding in findings {
+        face.warn(&format!("{}: {finding}", finding.vm));
+        face.hint(&finding.next);
+    }
+}
+
+/// Shows a plan that is not executed.
+pub(super) fn shown(outcome: &SyncOutcome, face: &Face) -> Result<u8, CliError> {
+    face.answer(outcome, render::sync)?;
+    warn_of(&outcome.findings, face);
+    Ok(if outcome.clean { OK } else { PENDING })
+}
+
+/// Tells a person of each VM as it is done.
+fn teller(face: &Face) -> impl FnMut(&str, Result<&Done, &ApplyError>) + '_ {
+    move |name, result| match result {
+        Ok(done) => done.steps.iter().for_each(|step| face.note(&format!("{name}: {step}"))),
+        Err(error) => face.warn(&format!("{name}: {error}")),
+    }
+}
+
+fn finish(outcome: SyncOutcome, report: Report, face: &Face) -> Result<u8, CliError> {
+    for done in &report.done {
+        done.warnings.iter().for_each(|warning| face.warn(&format!("{}: {warning}", done.name)));
+    }
+    if !report.failed.is_empty() {
+        let failure = |(target, error)| Failure { target, error: Box::new(error) };
+        return Err(CliError::Several { failures: report.failed.into_iter().map(failure).collect() });
+    }
+    let done = |one: Done| DoneVm { vm: one.name, steps: one.steps, warnings: one.warnings };
+    let outcome = outcome.done(report.done.into_iter().map(done).collect());
+    face.answer(&outcome, render::sync)?;
+    Ok(if outcome.clean { OK } else { PENDING })
+}

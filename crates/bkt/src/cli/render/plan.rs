@@ -1,0 +1,198 @@
+//! The answer of `bkt vm sync` and `bkt vm plan`: each field that differs, what becomes of it, and when.
+
+use plasmavmc_term::{Column, Table, Width};
+
+use super::style::{BAD, BUSY, DIM, GOOD, header, value};
+use crate::cli::outcomes::SyncOutcome;
+use crate::vm::plan::{Action, Blueprint, Change, Decision, DiskStep, Entry};
+use crate::vm::{Field, Forecast};
+
+pub(crate) fn sync(outcome: &SyncOutcome, width: Width) -> String {
+    let mut text = header(&outcome.plan.uri, outcome.manifest.as_deref());
+    let mut table = Table::new(["VM", "DOES", "FIELD", "NOW", "WANTED", "TAKES EFFECT"].map(Column::text));
+    let mut is_empty = true;
+    for entry in &outcome.plan.vms {
+        for row in rows(entry) {
+            is_empty = false;
+            table.styled_row(row.cells, 1, row.style);
+        }
+    }
+    if !is_empty {
+        text.push_str(&table.render(width));
+    }
+    for entry in &outcome.plan.vms {
+        text.push_str(&remarks(entry));
+    }
+    text.push_str(&last_line(outcome));
+    text
+}
+
+/// One line of the table.
+struct Row {
+    cells: [String; 6],
+    style: anstyle::Style,
+}
+
+fn rows(entry: &Entry) -> Vec<Row> {
+    let (word, style) = word(&entry.action);
+    let row = |word: &str, style, field: &str, now: String, wanted: String, effect: String| Row {
+        cells: [entry.name.clone(), word.to_owned(), field.to_owned(), now, wanted, effect],
+        style,
+    };
+    let mut rows = Vec::new();
+    if let Action::Create { blueprint } = &entry.action {
+        rows.extend(made_of(blueprint).into_iter().map(|(field, wanted)| {
+            row(word, style, field.as_str(), String::new(), wanted, "when it is made".to_owned())
+        }));
+    }
+    for change in &entry.changes {
+        let (word, style) = decided(change, word, style);
+        let now = value(change.field, change.from.as_ref());
+        let wanted = value(change.field, Some(&change.to));
+        rows.push(row(word, style, change.field.as_str(), now, wanted, effect(change)));
+    }
+    match &entry.disk {
+        Some(DiskStep::Create { size_gb, .. }) => {
+            let wanted = value(Field::DiskSizeGb, Some(&(*size_gb).into()));
+            rows.push(row(word, style, "disk", "no file".to_owned(), wanted, "at once".to_owned()));
+        }
+        Some(DiskStep::Grow { from_bytes, size_gb, .. }) => {
+            let wanted = value(Field::DiskSizeGb, Some(&(*size_gb).into()));
+            rows.push(row(
+                word,
+                style,
+                "disk",
+                super::style::size(*from_bytes),
+                wanted,
+                "at once".to_owned(),
+            ));
+        }
+        None => {}
+    }
+    if rows.is_empty() && !matches!(entry.action, Action::Keep) {
+        let effect = match &entry.action {
+            Action::Refuse { refusal } => refusal.to_string(),
+            Action::Prune => "its disks, NVRAM and TPM state stay".to_owned(),
+            Action::Adopt => "it is as the manifest has it, and is noted as ours".to_owned(),
+            _ => "only what is noted in it".to_owned(),
+        };
+        rows.push(row(word, style, "", String::new(), String::new(), effect));
+    } else if let Action::Refuse { refusal } = &entry.action {
+        rows.insert(0, row(word, style, "", String::new(), String::new(), refusal.to_string()));
+    }
+    rows
+}
+
+const fn word(action: &Action) -> (&'static str, anstyle::Style) {
+    match action {
+        Action::Keep => ("keep", DIM),
+        Action::Create { .. } => ("create", GOOD),
+        Action::Adopt => ("adopt", GOOD),
+        Action::Update => ("update", GOOD),
+        Action::Prune => ("undefine", BUSY),
+        Action::Refuse { .. } => ("nothing", BAD),
+    }
+}
+
+/// What a new VM is made of.
+fn made_of(blueprint: &Blueprint) -> Vec<(Field, String)> {
+    blueprint.values.iter().map(|(field, wanted)| (*field, value(*field, Some(wanted)))).collect()
+}
+
+/// What is done about a field, where it is not what is done to its VM.
+const fn decided<'w>(change: &Change, word: &'w str, style: anstyle::Style) -> (&'w str, anstyle::Style) {
+    match change.decision {
+        Decision::Make => (word, style),
+        Decision::Leave => ("leave", BUSY),
+        Decision::Blocked => ("blocked", BAD),
+        Decision::TakeTheirs => ("take", GOOD),
+    }
+}
+
+fn effect(change: &Change) -> String {
+    match (change.decision, &change.forecast) {
+        (Decision::TakeTheirs, _) => "the manifest takes what it is now".to_owned(),
+        (Decision::Leave, _) => change.drift.to_string(),
+        (Decision::Blocked, Forecast::Blocked { reason, danger: Some(danger) }) => {
+            format!("{reason}; {} allows it", danger.flag())
+        }
+        (Decision::Blocked, Forecast::Blocked { reason, danger: None }) => reason.to_string(),
+        (_, forecast) => forecast.to_string(),
+    }
+}
+
+/// What a table has no column for.
+fn remarks(entry: &Entry) -> String {
+    let mut text = String::new();
+    for note in &entry.notes {
+        text.push_str(&format!("{}: {}\n", entry.name, printable(&note.to_string())));
+    }
+    if !entry.pending.is_empty() {
+        let fields = super::style::listed(&entry.pending);
+        text.push_str(&format!(
+            "{}: runs with other values of {fields} until its next cold boot\n",
+            entry.name
+        ));
+    }
+    if let Action::Refuse { refusal } = &entry.action {
+        text.push_str(&format!("{}: {}\n", entry.name, printable(&refusal.hint(&entry.name))));
+    }
+    if entry.changes.iter().any(|change| change.decision == Decision::Leave) {
+        text.push_str(&format!(
+            "{}: --keep-mine overwrites what was edited by hand, --take-theirs FIELD writes it into the manifest\n",
+            entry.name
+        ));
+    }
+    text
+}
+
+fn printable(text: &str) -> String {
+    plasmavmc_term::text::printable(text).into_owned()
+}
+
+/// What it comes to.
+fn last_line(outcome: &SyncOutcome) -> String {
+    let plan = &outcome.plan;
+    let counted = |what: fn(&Action) -> bool| plan.vms.iter().filter(|entry| what(&entry.action)).count();
+    let parts: Vec<String> = [
+        (counted(|action| matches!(action, Action::Create { .. })), "create"),
+        (counted(|action| matches!(action, Action::Adopt)), "adopt"),
+        (counted(|action| matches!(action, Action::Update)), "update"),
+        (counted(|action| matches!(action, Action::Prune)), "undefine"),
+        (plan.vms.iter().filter(|entry| entry.leaves_something()).count(), "to decide"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect();
+    let taken = if outcome.taken { "; the manifest took what was edited by hand" } else { "" };
+    match (parts.is_empty(), outcome.dry_run) {
+        (true, _) => "Every VM is as the manifest has it\n".to_owned(),
+        (false, true) => format!("Would do: {}; nothing was changed\n", parts.join(", ")),
+        (false, false) => format!("Done: {}{taken}\n", parts.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{plain, planned};
+    use super::*;
+
+    #[test]
+    fn each_field_tells_what_becomes_of_it_and_when() {
+        let outcome = SyncOutcome::new(Some("/src/manifests/vms.json".into()), planned(), Vec::new());
+        insta::assert_snapshot!(plain(&sync(&outcome.dry(), Width::Unlimited)));
+    }
+
+    #[test]
+    fn a_host_that_is_as_declared_is_told_in_one_line() {
+        let mut plan = planned();
+        plan.vms.clear();
+        let outcome = SyncOutcome::new(None, plan, Vec::new()).dry();
+        assert!(outcome.clean);
+        insta::assert_snapshot!(plain(&sync(&outcome, Width::Unlimited)), @r"
+        qemu:///system
+        Every VM is as the manifest has it
+        ");
+    }
+}

@@ -1,0 +1,168 @@
+//! Why there is no manifest, or why it was not changed.
+//!
+//! Tests: with the file.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use plasmavmc_host::HostError;
+use plasmavmc_types::{ErrorKind, Explain};
+
+use super::Fault;
+use super::file::DEFAULT_PATH;
+use super::limits::MAX_FILE_BYTES;
+
+/// Why there is no manifest, or why it was not changed. Its `Display` never repeats its source.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The search found none.
+    #[error("no `{DEFAULT_PATH}` in `{}` or a directory above it", searched_from.display())]
+    NotFound {
+        /// Where the search began.
+        searched_from: PathBuf,
+    },
+    /// The named manifest is not there.
+    #[error("there is no manifest at `{}`", path.display())]
+    Missing {
+        /// The path as given.
+        path: PathBuf,
+    },
+    /// What is there is no file.
+    #[error("the manifest `{}` is {found}, not a file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        found: NotAFile,
+    },
+    /// The file is larger than any manifest.
+    #[error("the manifest `{}` is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20)]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The search left the directory it began in and found somebody else's manifest.
+    #[error("`{}` belongs to another user (id {owner})", path.display())]
+    ForeignOwner {
+        /// The manifest.
+        path: PathBuf,
+        /// The id of its owner.
+        owner: u32,
+    },
+    /// A file operation failed.
+    #[error("failed to {action} `{}`", path.display())]
+    Io {
+        /// What was being done, as an infinitive: "open".
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The manifest has faults.
+    #[error("`{}` has {}", path.display(), count(faults.len()))]
+    Faulty {
+        /// The manifest.
+        path: PathBuf,
+        /// Its text, to show the faults in; what was not UTF-8 in it is replaced.
+        text: String,
+        /// The faults, in the order of the text.
+        faults: Vec<Fault>,
+    },
+    /// Somebody changed the manifest since it was read.
+    #[error("`{}` was changed while this command ran, so it was left as it is", path.display())]
+    Changed {
+        /// The manifest.
+        path: PathBuf,
+    },
+    /// What was to be written is no manifest.
+    #[error("a manifest cannot say that: {} `{}`: {}", fault.code, fault.key, fault.message)]
+    Unsayable {
+        /// The first fault of what would have been written.
+        fault: Box<Fault>,
+    },
+    /// The manifest cannot be written.
+    #[error("the manifest could not be written")]
+    Write(#[source] HostError),
+}
+
+/// What something is that should be a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAFile {
+    /// A directory.
+    Directory {
+        /// Whether a manifest is in it.
+        holds_manifest: bool,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A device.
+    Device,
+}
+
+impl fmt::Display for NotAFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Directory { .. } => "a directory",
+            Self::Fifo => "a named pipe",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+        })
+    }
+}
+
+impl ManifestError {
+    pub(super) fn from_io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing { path },
+            _ => Self::Io { action, path, source },
+        }
+    }
+}
+
+impl Explain for ManifestError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Changed { .. } => ErrorKind::Conflict,
+            Self::Unsayable { .. } => ErrorKind::Usage,
+            Self::Write(error) => error.kind(),
+            _ => ErrorKind::Config,
+        }
+    }
+
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::NotFound { .. } | Self::Missing { .. } => {
+                "write one from the VMs there are with `bkt vm capture`, or name one with `--manifest PATH`"
+                    .to_owned()
+            }
+            Self::NotAFile { path, found: NotAFile::Directory { holds_manifest: true } } => {
+                format!("name the file in it: `--manifest {}`", path.join("vms.json").display())
+            }
+            Self::ForeignOwner { path, .. } => {
+                format!("if you trust it, name it: `--manifest {}`", path.display())
+            }
+            Self::Faulty { .. } => {
+                "`bkt schema` prints the format, for editors that complete and check it".to_owned()
+            }
+            Self::NotAFile { .. } | Self::TooLarge { .. } => "name a file with `--manifest PATH`".to_owned(),
+            Self::Io { path, .. } => format!("see what is there: `ls -ld {}`", path.display()),
+            Self::Changed { .. } => "look at what changed, and run the command again".to_owned(),
+            Self::Unsayable { .. } => {
+                "change the manifest by hand; `bkt schema` prints the format".to_owned()
+            }
+            Self::Write(error) => return error.hints(),
+        };
+        vec![hint]
+    }
+}
+
+fn count(faults: usize) -> String {
+    if faults == 1 { "a fault".to_owned() } else { format!("{faults} faults") }
+}

@@ -1,0 +1,227 @@
+//! The VMs as a subsystem: what `bkt sync`, `bkt capture`, `bkt status` and `bkt drift` see of them.
+//!
+//! Owns: which words of the VMs' own plan everyone understands. Never does: decide or write by itself.
+//! Tests: on real libvirt in `tests/it`.
+
+use plasmavmc_libvirt::virsh::Connection;
+
+use super::into_manifest::{captured, taken};
+use super::observe::observe;
+use super::plan::{Action, Decision, Entry, Options, VmPlan};
+use super::status::status;
+use super::sync::{SyncError, execute, plan_sync};
+use super::{Capture, CaptureOptions, Outcome, Place, capture};
+use crate::manifest::{Environment, ManifestFile};
+use crate::subsystem::{
+    Failure, Operation, Plan, Report, Standing, Subsystem, SubsystemError, Summary, Told, Verb,
+};
+
+/// The id of this subsystem.
+const ID: &str = "vm";
+
+/// The VMs of a host.
+#[derive(Debug, Clone)]
+pub struct VmSubsystem {
+    place: Place,
+    options: Options,
+}
+
+impl VmSubsystem {
+    /// The VMs of that place, synced with those options.
+    pub const fn new(place: Place, options: Options) -> Self {
+        Self { place, options }
+    }
+}
+
+fn failed(error: impl plasmavmc_types::Explain + Send + Sync + 'static) -> SubsystemError {
+    SubsystemError::new(ID, error)
+}
+
+impl Subsystem for VmSubsystem {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn name(&self) -> &'static str {
+        "virtual machines"
+    }
+
+    fn plan_sync(&self) -> Result<Box<dyn Plan + '_>, SubsystemError> {
+        let manifest = self.place.manifest().map_err(failed)?;
+        let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
+        let plan = plan_sync(&connection, &manifest.manifest, &self.options).map_err(failed)?;
+        Ok(Box::new(SyncPlan { subsystem: self, manifest, connection, plan }))
+    }
+
+    fn plan_capture(&self) -> Result<Box<dyn Plan + '_>, SubsystemError> {
+        let manifest = self.place.manifest_or_begin().map_err(failed)?;
+        let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
+        let observation = observe(&connection, &manifest.manifest).map_err(failed)?;
+        let capture = capture(&manifest.manifest, &observation, &CaptureOptions::default());
+        Ok(Box::new(CapturePlan { subsystem: self, manifest, capture }))
+    }
+
+    fn status(&self) -> Result<Vec<Standing>, SubsystemError> {
+        let manifest = self.place.manifest().map_err(failed)?;
+        let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
+        let observation = observe(&connection, &manifest.manifest).map_err(failed)?;
+        let status = status(&manifest.manifest, &observation);
+        let standing = |vm: &super::status::VmStatus| Standing {
+            target: vm.name.clone(),
+            state: vm.word().to_owned(),
+            differs: vm.changes.iter().map(ToString::to_string).collect(),
+            clean: vm.is_clean(),
+        };
+        Ok(status.vms.iter().map(standing).collect())
+    }
+
+    fn drift(&self) -> Result<Summary, SubsystemError> {
+        let manifest = self.place.manifest().map_err(failed)?;
+        let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
+        let plan = plan_sync(&connection, &manifest.manifest, &Options::default()).map_err(failed)?;
+        Ok(summary(&plan))
+    }
+}
+
+/// What a sync does to the VMs.
+struct SyncPlan<'s> {
+    subsystem: &'s VmSubsystem,
+    manifest: ManifestFile,
+    connection: Connection,
+    plan: VmPlan,
+}
+
+impl Plan for SyncPlan<'_> {
+    fn describe(&self) -> Summary {
+        summary(&self.plan)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.plan.is_empty()
+    }
+
+    fn execute(self: Box<Self>, told: &mut Told<'_>) -> Result<Report, SubsystemError> {
+        let mut done = Vec::new();
+        let mut hear = |name: &str, result: Result<&super::apply::Done, &super::apply::ApplyError>| {
+            if let Ok(one) = result {
+                for step in &one.steps {
+                    let line = format!("{name}: {step}");
+                    told(&line);
+                    done.push(line);
+                }
+            }
+        };
+        let edits = taken(&self.plan);
+        if !edits.is_empty() {
+            let env = Environment { file: &self.manifest.path, home: self.subsystem.place.dirs.home() };
+            let (text, _) = edits.apply(&self.manifest.text, env).map_err(failed)?;
+            self.manifest.replace(&text).map_err(failed)?;
+        }
+        let (options, state) = (&self.subsystem.options, self.subsystem.place.state());
+        let report =
+            execute(&self.plan, &self.manifest.manifest, options, &self.connection, &state, &mut hear)
+                .map_err(|error: SyncError| failed(error))?;
+        let warnings = report
+            .done
+            .iter()
+            .flat_map(|one| one.warnings.iter().map(|text| format!("{}: {text}", one.name)));
+        let warnings = warnings.collect();
+        let failure = |(target, error)| Failure { target, error: Box::new(error) };
+        Ok(Report {
+            done,
+            warnings,
+            failed: report.failed.into_iter().map(failure).collect(),
+            left: self.plan.leaves_something(),
+        })
+    }
+}
+
+/// What a capture writes into the manifest.
+struct CapturePlan<'s> {
+    subsystem: &'s VmSubsystem,
+    manifest: ManifestFile,
+    capture: Capture,
+}
+
+impl Plan for CapturePlan<'_> {
+    fn describe(&self) -> Summary {
+        let mut summary = Summary::default();
+        for one in &self.capture.vms {
+            use Outcome as O;
+            let verb = match one.outcome {
+                O::Change | O::Add => Verb::Capture,
+                O::Lossy | O::Unsayable => Verb::Leave,
+                O::Unchanged | O::Missing => continue,
+            };
+            let values = one
+                .values
+                .iter()
+                .map(|(field, value)| format!("{field}: {}", super::plan::shown(Some(value))));
+            let losses = one.losses.iter().map(|loss| format!("cannot say {}: {}", loss.found, loss.why));
+            summary.operations.push(Operation {
+                verb,
+                target: one.name.clone(),
+                details: values.chain(losses).collect(),
+            });
+        }
+        summary
+    }
+
+    fn is_empty(&self) -> bool {
+        self.capture.is_empty()
+    }
+
+    fn execute(self: Box<Self>, told: &mut Told<'_>) -> Result<Report, SubsystemError> {
+        let left = !self.capture.is_lossless();
+        if self.capture.is_empty() {
+            return Ok(Report { left, ..Report::default() });
+        }
+        let edits = captured(&self.capture);
+        let env = Environment { file: &self.manifest.path, home: self.subsystem.place.dirs.home() };
+        let (text, _) = edits.apply(&self.manifest.text, env).map_err(failed)?;
+        self.manifest.replace(&text).map_err(failed)?;
+        let line = format!("wrote {}", self.manifest.path.display());
+        told(&line);
+        Ok(Report { done: vec![line], left, ..Report::default() })
+    }
+}
+
+/// A plan of VMs in words that every subsystem shares.
+fn summary(plan: &VmPlan) -> Summary {
+    let mut summary = Summary::default();
+    for entry in &plan.vms {
+        summary.notes.extend(entry.notes.iter().map(|note| format!("{}: {note}", entry.name)));
+        let left: Vec<String> = details(entry, false);
+        let made: Vec<String> = details(entry, true);
+        let verb = match &entry.action {
+            Action::Keep => None,
+            Action::Create { .. } => Some(Verb::Create),
+            Action::Adopt => Some(Verb::Adopt),
+            Action::Update => Some(Verb::Update),
+            Action::Prune => Some(Verb::Remove),
+            Action::Refuse { refusal } => {
+                let details = vec![refusal.to_string(), refusal.hint(&entry.name)];
+                summary.operations.push(Operation { verb: Verb::Leave, target: entry.name.clone(), details });
+                continue;
+            }
+        };
+        if let Some(verb) = verb {
+            let details = made.into_iter().chain(entry.disk.iter().map(ToString::to_string)).collect();
+            summary.operations.push(Operation { verb, target: entry.name.clone(), details });
+        }
+        if !left.is_empty() {
+            summary.operations.push(Operation {
+                verb: Verb::Leave,
+                target: entry.name.clone(),
+                details: left,
+            });
+        }
+    }
+    summary
+}
+
+/// The changes of a VM that are made, or those that are not.
+fn details(entry: &Entry, made: bool) -> Vec<String> {
+    let is_made = |decision: Decision| matches!(decision, Decision::Make | Decision::TakeTheirs);
+    entry.changes.iter().filter(|change| is_made(change.decision) == made).map(ToString::to_string).collect()
+}
