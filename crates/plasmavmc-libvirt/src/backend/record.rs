@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_domain_without_our_element_is_not_ours() {
-        for metadata in ["", "<vm>{}</vm>", "<c:vm xmlns:c='https://else.where/1'>{}</c:vm>"] {
+        for metadata in ["", "<vm>{}</vm>", "<c:vm xmlns:c='https://else.example/1'>{}</c:vm>"] {
             assert_eq!(read(&domain(metadata)), None, "{metadata}");
         }
         assert_eq!(read(&DomainXml::parse("<domain><name>x</name></domain>").unwrap()), None);
