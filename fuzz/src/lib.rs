@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod checksum;
 pub mod config;
+pub mod domain;
 pub mod lockfile;
 pub mod pidfile;
 pub mod procfs;

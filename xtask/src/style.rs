@@ -40,6 +40,7 @@ const PURE: &str = "crates/plasmavmc-types/src/";
 const HOSTS: &[&str] = &[
     "alpinelinux.org",
     "apache.org",
+    "castra.dev",
     "cloud-init.io",
     "conventionalcommits.org",
     "debian.org",
@@ -49,6 +50,7 @@ const HOSTS: &[&str] = &[
     "github.com",
     "json-schema.org",
     "keepachangelog.com",
+    "libvirt.org",
     "localhost",
     "qemu.org",
     "rfc-editor.org",

@@ -11,9 +11,6 @@
 //! nothing else, and the only file that names `virsh`. Never does: decide what is to change (that is the
 //! face's), read a manifest, print. Tests: in each file; `tests/` talks to libvirt and to its own corpus.
 
-// The rest of the edits use it.
-#![allow(dead_code, unused_imports)]
-
 pub mod backend;
 pub mod domain;
 pub mod facts;

@@ -21,7 +21,8 @@ pub struct Facts {
     pub firmware_auto: bool,
     /// Whether NUMA cells give the memory, so that `<memory>` is computed from them.
     pub numa: bool,
-    /// Processors that `<cpu><topology>` multiplies to, where it is there.
+    /// Processors that `<cpu><topology>` multiplies to, where they cannot change by themselves. One socket
+    /// of single-threaded cores, as a new VM has it, follows their number, and is not here.
     pub topology_vcpus: Option<u32>,
     /// `<vcpu current=>`, where fewer than all are on.
     pub vcpus_current: Option<u32>,

@@ -14,6 +14,8 @@ mod mark;
 mod project;
 mod proof;
 mod render;
+#[cfg(test)]
+mod sample;
 
 pub use change::Edit;
 pub use document::DomainXml;

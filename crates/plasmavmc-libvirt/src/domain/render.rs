@@ -18,7 +18,7 @@ use plasmavmc_types::{DiskFormat, ErrorKind, Explain, MacAddr, VmId};
 use super::{Boot, CpuModel, DomainXml, GraphicsKind, Mark, Network, TpmVersion};
 use crate::xml::{Element, XmlError, is_writable};
 
-mod devices;
+pub(super) mod devices;
 
 /// A VM to render.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,14 +180,11 @@ fn os(vm: &NewVm) -> Element {
     match vm.boot {
         Boot::Bios => Element::new("os").child(kind),
         Boot::Uefi => {
-            firmware(Element::new("os").attr("firmware", "efi").child(kind), vm.is_pc(), vm.secure_boot)
+            // What it must and must not do: which one libvirt takes otherwise depends on the host.
+            let features = vm.is_pc().then(|| firmware_features(vm.secure_boot));
+            Element::new("os").attr("firmware", "efi").child(kind).children(features)
         }
     }
-}
-
-/// With what the firmware must and must not do: which one libvirt takes otherwise depends on the host.
-pub(super) fn firmware(os: Element, is_pc: bool, secure_boot: bool) -> Element {
-    if is_pc { os.child(firmware_features(secure_boot)) } else { os }
 }
 
 /// `<firmware>` with both features of secure boot on, or both off.
@@ -292,4 +289,82 @@ fn path<'p>(what: &'static str, path: &'p Path) -> Result<&'p str, RenderError> 
 
 fn unwritable(what: &'static str, text: &str, why: &'static str) -> RenderError {
     RenderError::Unwritable { what, text: text.to_owned(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn windows() -> NewVm {
+        NewVm {
+            name: "win11".to_owned(),
+            id: "0a1b2c3d-0000-4000-8000-000000000001".parse().unwrap(),
+            kind: "kvm".to_owned(),
+            emulator: None,
+            arch: "x86_64".to_owned(),
+            machine: Some("pc-q35-8.2".to_owned()),
+            cpu: CpuModel::HostPassthrough,
+            memory_kib: 8 << 20,
+            vcpus: 4,
+            boot: Boot::Uefi,
+            secure_boot: true,
+            tpm: Some(TpmVersion::V2_0),
+            disks: vec![NewDisk {
+                path: "/var/lib/libvirt/images/win11.qcow2".into(),
+                format: DiskFormat::Qcow2,
+                bus: "virtio".to_owned(),
+            }],
+            cdroms: vec!["/isos/Win11.iso".into(), "/isos/virtio-win.iso".into()],
+            network: Some(Network::Named("default".to_owned())),
+            mac: Some("52:54:00:aa:bb:cc".parse().unwrap()),
+            graphics: Some(GraphicsKind::Spice),
+            title: Some("Windows 11".to_owned()),
+            mark: Some(Mark { key: "win11".to_owned(), applied: "{\"memory\":8192}".to_owned() }),
+        }
+    }
+
+    #[test]
+    fn a_vm_for_windows_11() {
+        insta::assert_snapshot!(render(&windows()).unwrap().as_str());
+    }
+
+    #[test]
+    fn a_server_without_a_display() {
+        let vm = NewVm {
+            boot: Boot::Bios,
+            secure_boot: false,
+            tpm: None,
+            kind: "qemu".to_owned(),
+            cpu: CpuModel::Unspecified,
+            cdroms: Vec::new(),
+            network: Some(Network::Bridge("br0".to_owned())),
+            graphics: None,
+            mark: None,
+            title: None,
+            ..windows()
+        };
+        insta::assert_snapshot!(render(&vm).unwrap().as_str());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let error = |change: fn(&mut NewVm)| {
+            let mut vm = windows();
+            change(&mut vm);
+            render(&vm).unwrap_err().to_string()
+        };
+        assert_eq!(
+            error(|vm| vm.name = "a/b".to_owned()),
+            "the name `a/b` cannot be written: libvirt makes a file name of it, so it cannot have a `/`"
+        );
+        assert!(error(|vm| vm.title = Some("a\nb".to_owned())).starts_with("the title `a\\nb` cannot"));
+        assert!(error(|vm| vm.cdroms.push("a.iso".into())).ends_with("it is not an absolute path"));
+        assert!(error(|vm| vm.network = Some(Network::Other("direct".to_owned()))).contains("no word"));
+        assert!(error(|vm| vm.graphics = Some(GraphicsKind::Other("rdp".to_owned()))).contains("no word"));
+        assert_eq!(
+            error(|vm| vm.disks[0].bus = "fdc".to_owned()),
+            "there is no bus `fdc` that a disk could be on, or it is full"
+        );
+        assert!(error(|vm| vm.disks = vec![vm.disks[0].clone(); 27]).contains("virtio"));
+    }
 }

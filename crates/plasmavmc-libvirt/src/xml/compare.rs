@@ -69,8 +69,9 @@ impl Change<'_, '_> {
     /// The same for people.
     pub(crate) fn to_difference(&self) -> Difference {
         let (before, after) = match &self.kind {
-            ChangeKind::Attribute { name, .. } if is_secret(name) => {
-                (Some("(secret)".to_owned()), Some("(another secret)".to_owned()))
+            ChangeKind::Attribute { name, before, after } if is_secret(name) => {
+                let another = if before.is_some() { "(another secret)" } else { "(secret)" };
+                (before.map(|_| "(secret)".to_owned()), after.map(|_| another.to_owned()))
             }
             ChangeKind::Attribute { before, after, .. } => (before.map(cut), after.map(cut)),
             ChangeKind::Text { before, after } => (Some(cut(before)), Some(cut(after))),
@@ -102,7 +103,7 @@ pub(crate) fn changes<'a, 'i>(a: Node<'a, 'i>, b: Node<'a, 'i>) -> Vec<Change<'a
 
 fn walk<'a, 'i>(a: Node<'a, 'i>, b: Node<'a, 'i>, path: &str, found: &mut Vec<Change<'a, 'i>>) {
     let mut tell = |path: String, kind| found.push(Change { path, parents: (a, b), kind });
-    if label(a) != label(b) {
+    if a.tag_name() != b.tag_name() {
         tell(path.to_owned(), ChangeKind::Went(a));
         return tell(path.to_owned(), ChangeKind::Came(b));
     }
@@ -165,13 +166,15 @@ fn groups<'a, 'i>(node: Node<'a, 'i>) -> BTreeMap<Kind<'a>, Vec<Node<'a, 'i>>> {
 
 /// Pairs elements of one name, in the order of the second document, then those that went.
 fn pairs<'a, 'i>(left: &[Node<'a, 'i>], right: &[Node<'a, 'i>]) -> Vec<Pair<'a, 'i>> {
+    if let ([a], [b]) = (left, right) {
+        return vec![(Some(*a), Some(*b))];
+    }
     let mut partner: Vec<Option<usize>> = vec![None; right.len()];
     let mut taken = vec![false; left.len()];
     if let (Some(a), Some(b)) = (keys(left), keys(right)) {
-        for (j, key) in b.iter().enumerate() {
-            if let Some(&i) = a.get(key.0) {
-                let _ = j;
-                partner[*key.1] = Some(i);
+        for (key, j) in b {
+            if let Some(&i) = a.get(&key) {
+                partner[j] = Some(i);
                 taken[i] = true;
             }
         }
@@ -180,18 +183,28 @@ fn pairs<'a, 'i>(left: &[Node<'a, 'i>], right: &[Node<'a, 'i>]) -> Vec<Pair<'a, 
     let rest_right: Vec<usize> = (0..right.len()).filter(|j| partner[*j].is_none()).collect();
     let a: Vec<String> = rest_left.iter().map(|i| canonical(left[*i])).collect();
     let b: Vec<String> = rest_right.iter().map(|j| canonical(right[*j])).collect();
-    for (i, j) in aligned(&a, &b) {
+    for (i, j) in in_order(&aligned(&a, &b), a.len(), b.len()) {
         partner[rest_right[j]] = Some(rest_left[i]);
         taken[rest_left[i]] = true;
     }
-    let mut gone = (0..left.len()).filter(|i| !taken[*i]).collect::<Vec<_>>().into_iter();
-    let mut result = Vec::new();
-    for (j, node) in right.iter().enumerate() {
-        let i = partner[j].or_else(|| gone.next());
-        result.push((i.map(|i| left[i]), Some(*node)));
-    }
-    result.extend(gone.map(|i| (Some(left[i]), None)));
+    let mut result: Vec<Pair<'a, 'i>> =
+        right.iter().zip(&partner).map(|(node, i)| (i.map(|i| left[i]), Some(*node))).collect();
+    result.extend(left.iter().zip(taken).filter(|(_, taken)| !taken).map(|(node, _)| (Some(*node), None)));
     result
+}
+
+/// The pairs of equal elements, and between them pairs of unequal ones by their place. Never across: of
+/// elements without a name the order may matter.
+fn in_order(equal: &[(usize, usize)], a: usize, b: usize) -> Vec<(usize, usize)> {
+    let (mut pairs, mut i, mut j) = (Vec::new(), 0, 0);
+    for &(next_i, next_j) in equal.iter().chain(&[(a, b)]) {
+        pairs.extend((i..next_i).zip(j..next_j));
+        if next_i < a && next_j < b {
+            pairs.push((next_i, next_j));
+        }
+        (i, j) = (next_i + 1, next_j + 1);
+    }
+    pairs
 }
 
 /// Each element's place by its key; none where one has no key, or two have the same.
@@ -213,7 +226,16 @@ fn key(node: Node<'_, '_>) -> Option<String> {
     match node.tag_name().name() {
         "disk" => says("target", "dev"),
         "interface" => says("mac", "address").map(|mac| mac.to_ascii_lowercase()),
-        "controller" => Some(format!("{} {}", own("type")?, own("index")?)),
+        "controller" => {
+            // The parts of one USB controller of old have one index.
+            let part = own("model").filter(|model| model.starts_with("ich9-"));
+            Some(format!(
+                "{} {}{}",
+                own("type")?,
+                own("index")?,
+                part.map_or(String::new(), |part| format!(" {part}"))
+            ))
+        }
         "filesystem" => says("target", "dir"),
         "channel" => says("target", "name"),
         "graphics" => own("type"),
@@ -294,5 +316,74 @@ fn label(node: Node<'_, '_>) -> String {
     match name.namespace().map(|namespace| node.lookup_prefix(namespace).unwrap_or(namespace)) {
         Some(prefix) => format!("{prefix}:{}", name.name()),
         None => name.name().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(before: &str, after: &str) -> Vec<String> {
+        let parse = |text: &str| DomainXml::parse(text).unwrap();
+        differences(&parse(before), &parse(after)).iter().map(Difference::to_string).collect()
+    }
+
+    #[test]
+    fn what_means_the_same_is_the_same() {
+        let before = "<domain type='kvm' id=\"1\"><a/><b x='1' y='2'> t &amp; </b></domain>";
+        let after =
+            "<domain id='1' type='kvm'>\n <!-- c --><b y='2' x='1'><![CDATA[t &]]></b>\n <a></a></domain>";
+        assert_eq!(told(before, after), [""; 0]);
+        let prefixed =
+            |prefix: &str| format!("<domain xmlns:{prefix}='u'><{prefix}:x {prefix}:y='1'/></domain>");
+        assert_eq!(told(&prefixed("a"), &prefixed("b")), [""; 0]);
+        assert_eq!(told(&prefixed("a"), &prefixed("a").replace("'u'", "'v'")).len(), 2);
+    }
+
+    #[test]
+    fn a_difference_is_told_by_a_path_a_person_can_follow() {
+        let domain = |disks: &str| format!("<domain><memory>1</memory><devices>{disks}</devices></domain>");
+        let disk =
+            |dev: &str, file: &str| format!("<disk><source file='{file}'/><target dev='{dev}'/></disk>");
+        let both = domain(&(disk("vda", "/a") + &disk("vdb", "/b")));
+        let swapped = domain(&(disk("vdb", "/c") + &disk("vda", "/a")));
+        assert_eq!(told(&both, &swapped), ["/domain/devices/disk[vdb]/source/@file: /b -> /c"]);
+        assert_eq!(
+            told(&both, &domain(&disk("vdb", "/b"))),
+            ["/domain/devices/disk[vda]: <disk><source file='/a'/><target dev='vda'/></disk> -> (nothing)"]
+        );
+        assert_eq!(
+            told("<domain><memory unit='KiB'>1</memory></domain>", "<domain><memory>2</memory></domain>"),
+            ["/domain/memory/@unit: KiB -> (nothing)", "/domain/memory: 1 -> 2"]
+        );
+    }
+
+    #[test]
+    fn what_has_no_name_is_paired_by_being_equal() {
+        let devices = |usb: &[u32]| {
+            let of = |id: &u32| format!("<hostdev><vendor id='{id}'/></hostdev>");
+            format!("<domain><devices>{}</devices></domain>", usb.iter().map(of).collect::<String>())
+        };
+        assert_eq!(
+            told(&devices(&[1, 2, 3]), &devices(&[2, 3])),
+            ["/domain/devices/hostdev[2]: <hostdev><vendor id='1'/></hostdev> -> (nothing)"]
+        );
+        assert_eq!(
+            told(&devices(&[1, 2]), &devices(&[1, 3])),
+            ["/domain/devices/hostdev[1]/vendor/@id: 2 -> 3"]
+        );
+        // Of what has no name the order may matter, as that of arguments does.
+        assert_eq!(told(&devices(&[1, 2]), &devices(&[2, 1])).len(), 2);
+    }
+
+    #[test]
+    fn a_changed_password_is_told_without_either() {
+        let domain = |word: &str| format!("<domain><graphics type='vnc' passwd='{word}'/></domain>");
+        let told = told(&domain("hunter2"), &domain("hunter3"));
+        assert_eq!(told, ["/domain/graphics/@passwd: (secret) -> (another secret)"]);
+        assert!(
+            !canonical(DomainXml::parse(domain("hunter2")).unwrap().tree().unwrap().root_element())
+                .contains("hunter")
+        );
     }
 }

@@ -44,6 +44,11 @@ impl Element {
         self
     }
 
+    /// The value of an attribute.
+    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
     /// Its XML, without white space before or after. `indent` is that of its line; none writes it on one.
     pub(crate) fn to_xml(&self, indent: Option<&str>) -> String {
         let mut out = String::new();

@@ -1,9 +1,9 @@
-//! Title, memory and processors. Tests: below.
+//! Title, memory and processors. Tests: in `tests.rs`.
 
 use roxmltree::Node;
 
 use super::{EditError, add_to_domain, writable};
-use crate::domain::project::{memory_kib, topology};
+use crate::domain::project::{memory_kib, memory_of, topology, vcpus_of};
 use crate::xml::{Element, Splices, at, attr, child, text};
 
 /// Sets or removes `<title>`.
@@ -31,6 +31,9 @@ pub(super) fn title(
 
 /// Sets `<memory>`, and `<currentMemory>` where it was equal to it or would now be more.
 pub(super) fn memory(root: Node<'_, '_>, kib: u64, splices: &mut Splices<'_>) -> Result<(), EditError> {
+    if memory_of(root)? == kib {
+        return Ok(());
+    }
     if at(root, &["cpu", "numa", "cell"]).is_some() {
         return Err(EditError::NumaMemory);
     }
@@ -65,7 +68,7 @@ fn set_kib(node: Node<'_, '_>, old: u64, kib: u64, splices: &mut Splices<'_>) {
 /// Sets `<vcpu>`; a `current=` that would not be less any more goes.
 pub(super) fn vcpus(root: Node<'_, '_>, count: u32, splices: &mut Splices<'_>) -> Result<(), EditError> {
     let node = child(root, "vcpu");
-    if node.map(text).as_deref() == Some(count.to_string().as_str()) {
+    if vcpus_of(root)? == count {
         return Ok(());
     }
     if let Some(topology) = topology(root)
@@ -82,6 +85,10 @@ pub(super) fn vcpus(root: Node<'_, '_>, count: u32, splices: &mut Splices<'_>) -
         if found.is_some() {
             return Err(EditError::VcpusListed { element });
         }
+    }
+    if let Some(topology) = at(root, &["cpu", "topology"]) {
+        // One socket of cores.
+        splices.set_attribute(topology, "cores", &count.to_string());
     }
     match node {
         None => add_to_domain(root, Element::new("vcpu").text(count), splices),

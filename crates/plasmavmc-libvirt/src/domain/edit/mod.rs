@@ -1,13 +1,23 @@
 //! Single changes to a domain's XML: each touches the nodes of its field, and no other byte.
 //!
 //! Never does: decide whether a change is wanted or wise; refuse silently. What cannot be done without
-//! losing something that the manifest does not know is an [`EditError`] that names it. Tests: in each
-//! file; the corpus test edits every domain that libvirt tests itself with.
+//! losing something that the manifest does not know is an [`EditError`] that names it. Tests: in
+//! `tests.rs`; the corpus test edits every domain that libvirt tests itself with.
 
+mod cdrom;
+mod cpu;
+mod disk;
 mod error;
+mod firmware;
+mod graphics;
 mod machine;
+mod nic;
+#[cfg(test)]
+mod tests;
 
 pub use error::EditError;
+
+use std::path::Path;
 
 use roxmltree::Node;
 
@@ -42,8 +52,21 @@ fn apply(edit: &Edit, root: Node<'_, '_>, splices: &mut Splices<'_>) -> Result<(
         Edit::Title(title) => machine::title(root, title.as_deref(), splices),
         Edit::MemoryKib(kib) => machine::memory(root, *kib, splices),
         Edit::Vcpus(count) => machine::vcpus(root, *count, splices),
+        Edit::Cpu(model) => cpu::set(root, model, splices),
+        Edit::Firmware { boot, secure_boot } => firmware::set(root, *boot, *secure_boot, splices),
+        Edit::Tpm(version) => firmware::tpm(root, *version, splices),
+        Edit::DiskSource { target, path, format } => disk::source(root, target, path, *format, splices),
+        Edit::DiskBus { target, bus } => disk::bus(root, target, bus, splices),
+        Edit::AddDisk { bus, path, format } => disk::add(root, bus, path, *format, splices),
+        Edit::AddCdrom { path } => cdrom::add(root, path, splices),
+        Edit::CdromMedium { target, path } => cdrom::medium(root, target, path.as_deref(), splices),
+        Edit::RemoveCdrom { target } => cdrom::remove(root, target, splices),
+        Edit::NicNetwork { index, network } => nic::network(root, *index, network, splices),
+        Edit::NicMac { index, mac } => nic::mac(root, *index, *mac, splices),
+        Edit::AddNic { network, mac } => nic::add(root, network, *mac, splices),
+        Edit::RemoveNic { index } => nic::remove(root, *index, splices),
+        Edit::Graphics(kind) => graphics::set(root, kind.as_ref(), splices),
         Edit::Mark(mark) => set_mark(root, mark.as_ref(), splices),
-        _ => Err(EditError::NotYet),
     }
 }
 
@@ -86,6 +109,26 @@ fn add_to_domain(root: Node<'_, '_>, element: Element, splices: &mut Splices<'_>
         Some(sibling) => splices.insert_after(sibling, &[element]),
         None => splices.append(root, &[element]),
     }
+}
+
+/// Adds a device behind the others.
+fn add_device(root: Node<'_, '_>, device: Element, splices: &mut Splices<'_>) -> Result<(), EditError> {
+    add_devices(root, &[device], splices)
+}
+
+fn add_devices(root: Node<'_, '_>, added: &[Element], splices: &mut Splices<'_>) -> Result<(), EditError> {
+    match child(root, "devices") {
+        Some(devices) => splices.append(devices, added),
+        None if added.is_empty() => {}
+        None => splices.append(root, &[Element::new("devices").children(added.iter().cloned())]),
+    }
+    Ok(())
+}
+
+/// An absolute path as text that XML can hold.
+fn absolute(path: &Path) -> Result<&str, EditError> {
+    let text = path.to_str().filter(|text| is_writable(text) && path.is_absolute());
+    text.ok_or_else(|| EditError::Path { path: path.to_owned() })
 }
 
 /// Refuses a text with a character that XML has no way to say.

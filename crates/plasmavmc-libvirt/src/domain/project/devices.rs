@@ -1,4 +1,4 @@
-//! Disks, drives, cards and displays. Tests: in `fields.rs`.
+//! Disks, drives, cards and displays. Tests: in `tests.rs`.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::xml::{attr, child, children};
 use super::is_x86;
 
 /// The devices of one name.
-pub(crate) fn devices<'a, 'i>(root: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
+pub(crate) fn devices<'a, 'i>(root: Node<'a, 'i>, name: &str) -> impl Iterator<Item = Node<'a, 'i>> {
     child(root, "devices").into_iter().flat_map(move |devices| children(devices, name))
 }
 
@@ -20,7 +20,7 @@ pub(super) fn disks(root: Node<'_, '_>) -> Vec<Disk> {
     let mut disks: Vec<Disk> = devices(root, "disk")
         .filter(|disk| attr(*disk, "device").unwrap_or("disk") == "disk")
         .map(|disk| Disk {
-            target: target(disk),
+            target: target_of(disk),
             bus: Some(disk_bus(disk)),
             source: source_of(disk),
             format: format(disk),
@@ -34,7 +34,7 @@ pub(super) fn disks(root: Node<'_, '_>) -> Vec<Disk> {
 pub(super) fn cdroms(root: Node<'_, '_>) -> Vec<Cdrom> {
     let mut cdroms: Vec<Cdrom> = devices(root, "disk")
         .filter(|disk| attr(*disk, "device") == Some("cdrom"))
-        .map(|disk| Cdrom { target: target(disk), bus: Some(disk_bus(disk)), source: source_of(disk) })
+        .map(|disk| Cdrom { target: target_of(disk), bus: Some(disk_bus(disk)), source: source_of(disk) })
         .collect();
     cdroms.sort_by(|a, b| order(&a.target).cmp(&order(&b.target)));
     cdroms
@@ -45,7 +45,8 @@ fn order(target: &str) -> (usize, &str) {
     (target.len(), target)
 }
 
-fn target(disk: Node<'_, '_>) -> String {
+/// The name of a disk's target.
+pub(crate) fn target_of(disk: Node<'_, '_>) -> String {
     let name = child(disk, "target").and_then(|target| attr(target, "dev")).unwrap_or_default();
     name.strip_prefix("ioemu:").unwrap_or(name).to_owned()
 }
@@ -55,7 +56,7 @@ pub(crate) fn disk_bus(disk: Node<'_, '_>) -> String {
     if let Some(bus) = child(disk, "target").and_then(|target| attr(target, "bus")) {
         return bus.to_owned();
     }
-    let target = target(disk);
+    let target = target_of(disk);
     let prefixes = [("sd", "scsi"), ("vd", "virtio"), ("xvd", "xen"), ("ubd", "uml")];
     let found = prefixes.iter().find(|(prefix, _)| target.starts_with(prefix));
     found.map_or("ide", |(_, bus)| bus).to_owned()
@@ -69,13 +70,7 @@ pub(crate) fn source_of(disk: Node<'_, '_>) -> Source {
     match kind {
         "file" => says("file").map_or(Source::Empty, |file| Source::File(PathBuf::from(file))),
         "block" if says("dev").is_none() => Source::Empty,
-        kind if source.is_none() => {
-            if kind == "block" {
-                Source::Empty
-            } else {
-                Source::Other(kind.to_owned())
-            }
-        }
+        "volume" if says("volume").is_none() => Source::Empty,
         kind => Source::Other(kind.to_owned()),
     }
 }
@@ -95,14 +90,20 @@ fn format(disk: Node<'_, '_>) -> Option<DiskFormat> {
 pub(super) fn nics(root: Node<'_, '_>) -> Vec<Nic> {
     devices(root, "interface")
         .map(|nic| Nic {
-            network: network(nic),
+            network: network_of(nic),
             mac: child(nic, "mac").and_then(|mac| attr(mac, "address")).and_then(|mac| mac.parse().ok()),
-            model: child(nic, "model").and_then(|model| attr(model, "type")).map(str::to_owned),
+            model: child(nic, "model").and_then(|node| attr(node, "type")).map(model),
         })
         .collect()
 }
 
-fn network(nic: Node<'_, '_>) -> Network {
+/// A card's model; libvirt knows its own in any spelling.
+fn model(name: &str) -> String {
+    if name.eq_ignore_ascii_case("virtio") { "virtio".to_owned() } else { name.to_owned() }
+}
+
+/// What a card is connected to.
+pub(crate) fn network_of(nic: Node<'_, '_>) -> Network {
     let kind = attr(nic, "type").unwrap_or_default();
     let source = |name| child(nic, "source").and_then(|source| attr(source, name)).map(str::to_owned);
     match kind {

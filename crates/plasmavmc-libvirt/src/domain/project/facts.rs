@@ -1,4 +1,4 @@
-//! [`Facts`] of a domain. Tests: below.
+//! [`Facts`] of a domain. Tests: in `tests.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -49,11 +49,16 @@ fn loader(os: Node<'_, '_>) -> Option<Loader> {
     Some(Loader { path: path.into(), nvram: nvram.filter(|path| !path.is_empty()).map(PathBuf::from) })
 }
 
-/// How many processors the topology multiplies to.
+/// How many processors the topology multiplies to; none for one socket of cores, whose number follows.
 pub(crate) fn topology(root: Node<'_, '_>) -> Option<u32> {
     let topology = at(root, &["cpu", "topology"])?;
-    ["sockets", "dies", "clusters", "cores", "threads"]
+    let parts = ["sockets", "dies", "clusters", "threads"];
+    if parts.iter().all(|name| matches!(attr(topology, name), None | Some("1"))) {
+        return None;
+    }
+    parts
         .iter()
+        .chain(&["cores"])
         .map(|name| attr(topology, name).map_or(Some(1), |count| count.parse::<u32>().ok()))
         .try_fold(1_u32, |product, count| product.checked_mul(count?))
 }

@@ -1,4 +1,4 @@
-//! [`Fields`] of a domain. Tests: below.
+//! [`Fields`] of a domain. Tests: in `tests.rs`.
 
 use roxmltree::Node;
 
@@ -9,14 +9,14 @@ use super::{devices as device, memory_kib, number};
 
 /// The fields of a domain.
 pub(super) fn fields(root: Node<'_, '_>) -> Result<Fields, XmlError> {
-    let boot = boot(root);
+    let boot = boot_of(root);
     Ok(Fields {
         title: child(root, "title").map(text).filter(|title| !title.is_empty()),
-        memory_kib: memory(root)?,
-        vcpus: vcpus(root)?,
-        cpu: cpu(root),
+        memory_kib: memory_of(root)?,
+        vcpus: vcpus_of(root)?,
+        cpu: cpu_model_of(root),
         boot,
-        secure_boot: if boot == Boot::Uefi { secure_boot(root) } else { None },
+        secure_boot: if boot == Boot::Uefi { secure_boot_of(root) } else { None },
         tpm: device::tpm(root),
         disks: device::disks(root),
         cdroms: device::cdroms(root),
@@ -26,7 +26,7 @@ pub(super) fn fields(root: Node<'_, '_>) -> Result<Fields, XmlError> {
 }
 
 /// The memory in KiB. NUMA cells, where they say sizes, are what libvirt goes by when it defines.
-fn memory(root: Node<'_, '_>) -> Result<u64, XmlError> {
+pub(crate) fn memory_of(root: Node<'_, '_>) -> Result<u64, XmlError> {
     let sizes = numa_cells(root).filter(|cell| attr(*cell, "memory").is_some());
     let mut cells = Vec::new();
     for cell in sizes {
@@ -51,11 +51,13 @@ pub(super) fn numa_cells<'a, 'i>(root: Node<'a, 'i>) -> impl Iterator<Item = Nod
     at(root, &["cpu", "numa"]).into_iter().flat_map(|numa| children(numa, "cell"))
 }
 
-fn vcpus(root: Node<'_, '_>) -> Result<u32, XmlError> {
+/// The number of processors; one where none is named.
+pub(crate) fn vcpus_of(root: Node<'_, '_>) -> Result<u32, XmlError> {
     child(root, "vcpu").map(text).filter(|text| !text.is_empty()).map_or(Ok(1), |text| number(&text, "vcpu"))
 }
 
-fn cpu(root: Node<'_, '_>) -> CpuModel {
+/// What `<cpu>` says of the model.
+pub(crate) fn cpu_model_of(root: Node<'_, '_>) -> CpuModel {
     let Some(cpu) = child(root, "cpu") else { return CpuModel::Unspecified };
     match attr(cpu, "mode") {
         Some("host-passthrough") => CpuModel::HostPassthrough,
@@ -69,14 +71,14 @@ fn cpu(root: Node<'_, '_>) -> CpuModel {
 }
 
 /// The firmware's kind: what libvirt is asked to choose, or the kind of image that is named.
-fn boot(root: Node<'_, '_>) -> Boot {
+pub(crate) fn boot_of(root: Node<'_, '_>) -> Boot {
     let Some(os) = child(root, "os") else { return Boot::Bios };
     let pflash = child(os, "loader").and_then(|loader| attr(loader, "type")) == Some("pflash");
     if attr(os, "firmware") == Some("efi") || pflash { Boot::Uefi } else { Boot::Bios }
 }
 
 /// On with the makers' keys enrolled; off without either of the two; else the XML does not say.
-fn secure_boot(root: Node<'_, '_>) -> Option<bool> {
+pub(crate) fn secure_boot_of(root: Node<'_, '_>) -> Option<bool> {
     let feature = |name| {
         let listed = at(root, &["os", "firmware"])?;
         let found = children(listed, "feature").find(|feature| attr(*feature, "name") == Some(name))?;

@@ -2,18 +2,20 @@
 //!
 //! Reads XML as libvirt reads it: what it fills in when a domain is defined (the format of a disk, its
 //! bus, the version of a TPM) is read as if it had been filled in already, so that a domain projects to
-//! the same fields before and after. Never does: guess what depends on the host. Tests: below and in each
-//! file; the corpus test compares libvirt's own inputs with what it makes of them.
+//! the same fields before and after. Never does: guess what depends on the host. Tests: in `tests.rs`; the corpus test compares libvirt's own inputs with what it makes of them.
 
 mod devices;
 mod facts;
 mod fields;
+#[cfg(test)]
+mod tests;
 mod units;
 
-pub(crate) use devices::{devices, disk_bus, source_of};
+pub(crate) use devices::{devices, disk_bus, network_of, source_of, target_of};
 pub(crate) use facts::topology;
-pub(crate) use fields::is_x86;
-pub(crate) use units::{memory_kib, number};
+pub(crate) use fields::{boot_of, cpu_model_of, is_x86, memory_of, secure_boot_of, vcpus_of};
+pub(crate) use units::memory_kib;
+use units::number;
 
 use roxmltree::Node;
 
