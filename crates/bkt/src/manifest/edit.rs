@@ -466,7 +466,8 @@ mod tests {
     proptest! {
         /// Whatever is set is what is read, and every other byte is as it was.
         #[test]
-        fn only_what_is_set_changes(vcpus in 1u32..4096, title in "[ -~é日]{1,20}", graphics in 0usize..3) {
+        // Another number than any in the file, so that it can be found again.
+        fn only_what_is_set_changes(vcpus in 5u32..4096, title in "[ -~é日]{1,20}", graphics in 0usize..3) {
             let title = format!("x{title}x");
             let graphics = ["spice", "vnc", "none"][graphics];
             let mut edits = Edits::default();
@@ -485,13 +486,13 @@ mod tests {
                 Some(at) => back[..at].to_owned() + &back[at..].replacen(graphics, "spice", 1),
                 None => back,
             };
-            prop_assert_eq!(back.replace("\"vcpus\": 1,", ""), KEPT.replace("\"vcpus\": 1,", "").replace("\"vcpus\": 1 ,", ""));
+            prop_assert_eq!(back, KEPT);
         }
+    }
 
-        #[test]
-        fn setting_what_is_there_changes_nothing(_x in 0u8..1) {
-            let same = edited(KEPT, |edits| edits.set(&name("win11"), Field::Vcpus, json!(4)));
-            prop_assert_eq!(same, KEPT);
-        }
+    #[test]
+    fn setting_what_is_there_changes_nothing() {
+        let same = edited(KEPT, |edits| edits.set(&name("win11"), Field::Vcpus, json!(4)));
+        assert_eq!(same, KEPT);
     }
 }
