@@ -160,6 +160,23 @@ fn verify_finds_what_time_and_size_do_not_show() {
 }
 
 #[test]
+fn bytes_with_two_names_keep_where_each_name_has_them_from() {
+    let (lab, path) = offline("a.qcow2", &image(100_000, 1));
+    let imported = Origin::Imported { from: fs::canonicalize(&path).unwrap() };
+    let origin = |of: &str| lab.store.find(&name(of), ARCH).unwrap().origin;
+    for order in [["tiny", "mine"], ["mine", "tiny"]] {
+        for each in order {
+            lab.store.import(&path, &name(each), ARCH).unwrap();
+        }
+        assert_eq!((origin("tiny"), origin("mine")), (Origin::Built, imported.clone()), "{order:?}");
+        lab.store.remove(&name("tiny"), ARCH).unwrap();
+        let left: Vec<_> = lab.store.list().into_iter().map(|it| (it.image.name, it.image.origin)).collect();
+        assert_eq!(left, [(name("mine"), imported.clone())], "{order:?}");
+        lab.store.remove(&name("mine"), ARCH).unwrap();
+    }
+}
+
+#[test]
 fn removing_an_image_harms_no_workspace() {
     let (lab, path) = offline("a.qcow2", &image(100_000, 1));
     let stored = lab.store.import(&path, &name("mine"), ARCH).unwrap();

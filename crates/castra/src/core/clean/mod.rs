@@ -28,6 +28,7 @@ use self::survey::{Survey, survey};
 use self::vms::{Vm, entries, vms};
 use super::backend;
 use super::error::Error;
+use super::images::image_names;
 use super::output::{Diagnostic, OperationOutput};
 use super::project::default_projects_root;
 use super::recorder::{Observer, Recorder};
@@ -309,12 +310,16 @@ fn clean_shared(
     for item in &items {
         remove(item, mode, sink)?;
     }
-    for unused in shared::unused(&store, if mode == CleanMode::DryRun { going } else { &[] }) {
+    let known = targets(session, &WorkspaceSelection::All)?.targets;
+    let named: Vec<String> = known.iter().flat_map(image_names).collect();
+    for unused in shared::unused(&store, if mode == CleanMode::DryRun { going } else { &[] }, &named) {
         if mode == CleanMode::Remove {
             unused.remove(&store)?;
         }
-        tell(&unused.item, mode, sink);
-        items.push(unused.item);
+        if let Some(item) = unused.item {
+            tell(&item, mode, sink);
+            items.push(item);
+        }
     }
     for link in workspace::dangling(&session.dirs) {
         if mode == CleanMode::Remove {

@@ -1,5 +1,5 @@
-//! What all workspaces share, as `clean --global` sees it: images nobody uses any more, and links to
-//! workspaces that are gone.
+//! What all workspaces share, as `clean --global` sees it: images nobody uses any more, what
+//! interrupted commands left, and links to workspaces that are gone.
 //!
 //! An imported image stays: its bytes may be nowhere else. Reads only but for [`Unused::remove`].
 //! Tests: `tests/it/clean.rs`.
@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use plasmavmc_host::image::{Arch, ImageName, Listed, Origin, Store};
+use plasmavmc_host::image::{Arch, ImageName, Listed, Origin, Store, catalogue};
 use plasmavmc_host::{FileLock, HostError, publish};
 use plasmavmc_types::CleanupKind;
 
@@ -20,13 +20,13 @@ use crate::core::error::Error;
 /// Blocks of 512 bytes, whatever the file system's own size is (POSIX, `sys/stat.h`).
 const BLOCK: u64 = 512;
 
-/// An image of the shared store no workspace has a link to.
+/// A name in the shared store that nobody uses.
 #[derive(Debug)]
 pub(super) struct Unused {
     name: ImageName,
     arch: Arch,
-    /// Its file, for people.
-    pub(super) item: CleanItem,
+    /// Its file, for people; none where it goes with another name.
+    pub(super) item: Option<CleanItem>,
 }
 
 impl Unused {
@@ -39,30 +39,52 @@ impl Unused {
     }
 }
 
-/// The images that no link leads to once the files of `going` are removed.
-pub(super) fn unused(store: &Store, going: &[CleanItem]) -> Vec<Unused> {
+/// The images that no config of a known VM names, `named` being those that are, and that no link leads
+/// to once the files of `going` are removed.
+pub(super) fn unused(store: &Store, going: &[CleanItem], named: &[String]) -> Vec<Unused> {
     let listed = store.list();
     let key = |listed: &Listed| (listed.image.name.clone(), listed.image.arch);
     let mut names: Vec<_> = listed.iter().map(key).collect();
     names.dedup();
-    let of_name = |(name, arch): (ImageName, Arch)| {
-        let images: Vec<&Listed> = listed.iter().filter(|it| key(it) == (name.clone(), arch)).collect();
-        // Removing a name removes all bytes it ever meant, so all of them have to be unused.
-        let unused = images.iter().all(|it| is_unused(it, going));
-        let first = images.first().filter(|_| unused)?;
-        let bytes = images.iter().map(|it| blocks(&it.image.path)).sum();
-        let item = CleanItem { path: first.image.path.clone(), kind: CleanupKind::Image, bytes };
-        Some(Unused { name, arch, item })
+    let stays = |it: &Listed| named.contains(&it.image.name.to_string()) || !is_unused(it, going);
+    // Removing a name removes all bytes it ever meant, so all of them have to be unused.
+    names.retain(|name| !listed.iter().any(|it| key(it) == *name && stays(it)));
+    // A name whose bytes another one keeps would free nothing.
+    while let Some(shared) = names.iter().position(|name| {
+        let mut own = listed.iter().filter(|it| key(it) == *name);
+        let kept = |it: &Listed| {
+            listed.iter().any(|other| other.image.path == it.image.path && !names.contains(&key(other)))
+        };
+        own.any(kept)
+    }) {
+        names.remove(shared);
+    }
+    let mut seen: Vec<&Path> = Vec::new();
+    let mut of_name = |(name, arch): (ImageName, Arch)| {
+        let own = listed.iter().filter(|it| key(it) == (name.clone(), arch));
+        let files: Vec<&Path> =
+            own.map(|it| it.image.path.as_path()).filter(|path| !seen.contains(path)).collect();
+        seen.extend(&files);
+        let bytes = files.iter().map(|path| blocks(path)).sum();
+        let item = files.first().map(|first| CleanItem {
+            path: first.to_path_buf(),
+            kind: CleanupKind::Image,
+            bytes,
+        });
+        Unused { name, arch, item }
     };
-    names.into_iter().filter_map(of_name).collect()
+    names.into_iter().map(&mut of_name).collect()
 }
 
 fn is_unused(listed: &Listed, going: &[CleanItem]) -> bool {
-    let path = &listed.image.path;
-    let Ok(meta) = fs::metadata(path) else { return false };
-    let id = file_id(path);
+    let image = &listed.image;
+    // A name that is not the catalogue's can only have been given by an import.
+    let imported =
+        matches!(image.origin, Origin::Imported { .. }) || catalogue::find(image.name.as_str()).is_none();
+    let Ok(meta) = fs::metadata(&image.path) else { return false };
+    let id = file_id(&image.path);
     let leaving = going.iter().filter(|item| file_id(&item.path) == id).count() as u64;
-    !matches!(listed.image.origin, Origin::Imported { .. }) && meta.nlink().saturating_sub(leaving) <= 1
+    !imported && meta.nlink().saturating_sub(leaving) <= 1
 }
 
 fn blocks(path: &Path) -> u64 {
@@ -107,6 +129,53 @@ pub(super) fn remove(path: &Path) -> Result<(), HostError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut disk = vec![7; 4096];
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        fs::write(dir.path().join("disk.raw"), disk).unwrap();
+        let store = Store::new(dir.path().join("images"));
+        (dir, store)
+    }
+
+    fn names(unused: &[Unused]) -> Vec<String> {
+        unused.iter().map(|it| it.name.to_string()).collect()
+    }
+
+    #[test]
+    fn an_imported_image_stays_though_the_same_bytes_were_built_later() {
+        let (dir, store) = store();
+        let take = |name: &str| {
+            store.import(&dir.path().join("disk.raw"), &name.parse().unwrap(), Arch::X86_64).unwrap()
+        };
+        take("tiny");
+        assert_eq!(names(&unused(&store, &[], &[])), ["tiny"]);
+        take("mytiny");
+        store.remove(&"tiny".parse().unwrap(), Arch::X86_64).unwrap();
+        take("tiny");
+        assert_eq!(names(&unused(&store, &[], &[])), [""; 0]);
+        store.remove(&"mytiny".parse().unwrap(), Arch::X86_64).unwrap();
+        assert_eq!(names(&unused(&store, &[], &[])), ["tiny"]);
+    }
+
+    #[test]
+    fn an_image_that_a_config_names_stays() {
+        let (dir, store) = store();
+        store.import(&dir.path().join("disk.raw"), &"tiny".parse().unwrap(), Arch::X86_64).unwrap();
+        assert_eq!(names(&unused(&store, &[], &["tiny".to_owned()])), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_listed_and_counted_once() {
+        let (dir, store) = store();
+        for name in ["tiny", "debian-built"] {
+            store.import(&dir.path().join("disk.raw"), &name.parse().unwrap(), Arch::X86_64).unwrap();
+        }
+        let found = unused(&store, &[], &[]);
+        assert_eq!((names(&found).len(), found.iter().filter(|it| it.item.is_some()).count()), (2, 1));
+        assert_eq!(names(&unused(&store, &[], &["tiny".to_owned()])), [""; 0]);
+    }
 
     #[test]
     fn a_download_is_guarded_by_the_lock_of_its_own_image() {

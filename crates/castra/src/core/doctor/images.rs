@@ -1,5 +1,6 @@
 //! The image store: images whose files were touched, downloads nobody finished. Tests: below.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plasmavmc_host::image::{Listed, Store, Unfinished};
@@ -19,7 +20,9 @@ pub(super) fn check(session: &Session) -> Check {
 }
 
 fn judge(listed: &[Listed], unfinished: &[Unfinished]) -> Check {
-    let bytes = listed.iter().map(|listed| listed.image.size_bytes).sum();
+    // Two names can mean one file.
+    let files: BTreeMap<_, _> = listed.iter().map(|it| (&it.image.path, it.image.size_bytes)).collect();
+    let bytes = files.into_values().sum();
     let summary = match listed.len() {
         0 => "empty: `castra up` fetches what a project names".to_owned(),
         1 => format!("1 image, {}", ByteSize::bytes(bytes)),
@@ -84,6 +87,11 @@ mod tests {
     fn a_store_is_good_while_nobody_touched_it() {
         let check = judge(&[listed(true)], &[part(Duration::from_secs(5))]);
         assert_eq!((check.status, check.summary.as_str()), (CheckStatus::Ok, "1 image, 3 MiB"));
+    }
+
+    #[test]
+    fn a_file_with_two_names_is_counted_once() {
+        assert_eq!(judge(&[listed(true), listed(true)], &[]).summary, "2 images, 3 MiB");
     }
 
     #[test]

@@ -50,6 +50,11 @@ fn users(target: &Target) -> Vec<(String, VmRef)> {
     vms.filter_map(user).collect()
 }
 
+/// The images that the VMs of a workspace name, each by the name the store has for it.
+pub(crate) fn image_names(target: &Target) -> Vec<String> {
+    catalogue_names(target).map(stored_name).collect()
+}
+
 /// One row per image of the catalogue or the store. Pure.
 fn merge(arch: Arch, stored: &[Listed], users: &[(String, VmRef)]) -> Vec<ImageRow> {
     let mut rows: Vec<ImageRow> = stored.iter().map(stored_row).collect();

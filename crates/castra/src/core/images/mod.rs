@@ -23,6 +23,7 @@ mod take;
 mod verify;
 
 pub use build::{ImageBuildOptions, image_build};
+pub(crate) use list::image_names;
 pub use list::{ImageListOutcome, image_list};
 pub(crate) use provide::{Images, Shelf};
 pub use pull::{ImagePullOptions, ImagePullOutcome, PulledImage, image_pull};

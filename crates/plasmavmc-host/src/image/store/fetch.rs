@@ -142,9 +142,9 @@ impl Store {
     fn point(&self, record: &Record, resolved: &Resolved, origin: Origin) -> Result<(), ImageError> {
         let _naming = self.naming(&resolved.name)?;
         if !matches!(record.origin, Origin::Downloaded { .. }) {
-            record::write(&self.record_path(record.sha512), &record.clone().with_origin(origin))?;
+            record::write(&self.record_path(record.sha512), &record.clone().with_origin(origin.clone()))?;
         }
-        let pointer = Pointer::new(resolved.name.clone(), resolved.arch, record.sha512);
+        let pointer = Pointer::new(resolved.name.clone(), resolved.arch, record.sha512, origin);
         record::write(&self.pointer_path(&resolved.name, resolved.arch), &pointer)?;
         Ok(())
     }
@@ -167,7 +167,8 @@ impl Store {
         failpoint::hit("image-published");
         // Before the name: whoever finds bytes without a name cleans up, whoever finds a name does not.
         note.map_or(Ok(false), publish::remove)?;
-        let pointer = Pointer::new(record.name.clone(), record.arch, record.sha512);
+        let origin = record.origin.clone();
+        let pointer = Pointer::new(record.name.clone(), record.arch, record.sha512, origin);
         record::write(&self.pointer_path(&record.name, record.arch), &pointer)?;
         let name = record.name.clone();
         Ok(self.image(record, &name))

@@ -69,7 +69,7 @@ pub struct StoredImage {
     pub size_bytes: u64,
     /// The format of the file.
     pub format: DiskFormat,
-    /// Where it came from.
+    /// Where its name has it from.
     pub origin: Origin,
     /// When it was stored.
     pub stored_at: Timestamp,
@@ -221,6 +221,10 @@ impl Store {
     }
 
     fn image(&self, record: Record, name: &ImageName) -> StoredImage {
+        // The record tells of the name that brought the bytes last.
+        let pointer: Option<Pointer> = record::read(&self.pointer_path(name, record.arch));
+        let own = pointer.filter(|pointer| pointer.sha512 == record.sha512);
+        let origin = own.and_then(|pointer| pointer.origin).unwrap_or(record.origin);
         StoredImage {
             name: name.clone(),
             arch: record.arch,
@@ -228,7 +232,7 @@ impl Store {
             sha512: record.sha512,
             size_bytes: record.size_bytes,
             format: record.format,
-            origin: record.origin,
+            origin,
             stored_at: record.stored_at,
         }
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! records/<sha512>.json      an image: what it is, where it came from, and when its bytes were
 //!                            last known to be right
-//! names/<name>.<arch>.json   which bytes a name means today
+//! names/<name>.<arch>.json   which bytes a name means today, and how it came by them
 //! ```
 //! A file that cannot be read or is of another version counts as missing: what it says can be had
 //! again. Tests: below, and `crates/plasmavmc-host/tests/image`.
@@ -99,6 +99,12 @@ impl Record {
         Self { origin, ..self }
     }
 
+    /// The same bytes under another of their names.
+    pub(super) fn under(self, pointer: &Pointer) -> Self {
+        let origin = pointer.origin.clone().unwrap_or(self.origin);
+        Self { name: pointer.name.clone(), arch: pointer.arch, origin, ..self }
+    }
+
     /// The same, after the bytes were compared and were wrong.
     pub(super) fn distrusting(self) -> Self {
         Self { trusted_mtime_ns: None, ..self }
@@ -112,11 +118,15 @@ pub(super) struct Pointer {
     pub(super) name: ImageName,
     pub(super) arch: Arch,
     pub(super) sha512: Sha512,
+    /// Where this name has them from: the same bytes can be built under one name and imported under
+    /// another. None in files of versions that did not note it.
+    #[serde(default)]
+    pub(super) origin: Option<Origin>,
 }
 
 impl Pointer {
-    pub(super) fn new(name: ImageName, arch: Arch, sha512: Sha512) -> Self {
-        Self { version: VERSION, name, arch, sha512 }
+    pub(super) fn new(name: ImageName, arch: Arch, sha512: Sha512, origin: Origin) -> Self {
+        Self { version: VERSION, name, arch, sha512, origin: Some(origin) }
     }
 }
 

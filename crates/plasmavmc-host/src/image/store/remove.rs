@@ -44,13 +44,19 @@ impl Store {
         self.drop_partial(name, arch)?;
         let mut meant = self.pointed(name, arch).map(|record| record.sha512);
         let had_name = publish::remove(&self.pointer_path(name, arch))?;
-        let kept: Vec<_> = self.pointers().iter().map(|pointer| pointer.sha512).collect();
+        let kept = self.pointers();
         let mut removed = Removed::default();
         for record in record::read_all::<Record>(&self.root.join("records")) {
             let own = (record.name == *name && record.arch == arch)
                 || meant.take_if(|sha| *sha == record.sha512).is_some();
-            if own && !kept.contains(&record.sha512) {
-                self.remove_object(&record, &mut removed)?;
+            let heir = kept.iter().find(|pointer| pointer.sha512 == record.sha512);
+            match heir {
+                None if own => self.remove_object(&record, &mut removed)?,
+                // Or it would be listed under a name that is gone.
+                Some(heir) if own => {
+                    record::write(&self.record_path(record.sha512), &record.clone().under(heir))?;
+                }
+                _ => {}
             }
         }
         if removed.files == 0 && !had_name && !had_partial { Err(absent()) } else { Ok(removed) }
