@@ -11,6 +11,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use castra_agent_proto::limits::MAX_PAYLOAD;
 use castra_agent_proto::request::{self, Exec, Outcome, Request, Size};
@@ -142,9 +143,10 @@ impl Channel {
     /// nobody waits for.
     pub fn exec(&mut self, exec: &Exec, io: ExecIo<'_>) -> Result<Ended, ClientError> {
         let exec = Exec { stdin: !matches!(io.stdin, Input::Nothing), ..exec.clone() };
+        let opening = Some(Opening { until: Instant::now() + self.opening, bound: self.opening });
         let stream = self.open(&Request::Exec(exec))?;
         let [out, err] = [io.stdout, io.stderr].map(|to| Pending { to, bytes: Vec::new(), at: 0 });
-        let mut running = Running { stream, input: io.stdin, out, err, nudges: io.nudges };
+        let mut running = Running { stream, input: io.stdin, out, err, nudges: io.nudges, opening };
         let ended = running.run()?;
         running.drain()?;
         Ok(ended)
@@ -158,6 +160,15 @@ struct Running<'c, 'io> {
     out: Pending<'io>,
     err: Pending<'io>,
     nudges: Option<Nudges<'io>>,
+    /// Until the guest says that the program runs; from then on it may be silent for ever.
+    opening: Option<Opening>,
+}
+
+/// The wait for a program's start.
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    until: Instant,
+    bound: Duration,
 }
 
 /// The ends a program's wait watches beside the broker.
@@ -173,6 +184,7 @@ impl<'io> Running<'_, 'io> {
     fn run(&mut self) -> Result<Ended, ClientError> {
         loop {
             while let Some(incoming) = self.stream.take()? {
+                self.opening = None;
                 match incoming {
                     Incoming::Bytes(frame) => self.output(&frame)?,
                     Incoming::Done(outcome) => return self.ended(&outcome),
@@ -183,7 +195,11 @@ impl<'io> Running<'_, 'io> {
             self.offer_bytes();
             let watched = self.watched();
             let ends: Vec<_> = watched.iter().map(|(_, fd, flags)| (*fd, *flags)).collect();
-            let ready = self.stream.wait(&ends, None)?.ends;
+            let left = self.opening.map(|opening| opening.until.saturating_duration_since(Instant::now()));
+            if let (Some(Duration::ZERO), Some(Opening { bound, .. })) = (left, self.opening) {
+                return Err(self.stream.silent(bound));
+            }
+            let ready = self.stream.wait(&ends, left)?.ends;
             for (end, _) in watched.iter().zip(ready).filter(|(_, ready)| *ready) {
                 match end.0 {
                     End::Input => self.offer_input()?,

@@ -65,12 +65,18 @@ const LOOK: Duration = Duration::from_millis(50);
 /// guest that went is told by the broker long before; this is for one whose disk hangs.
 const SILENCE: Duration = Duration::from_secs(120);
 
+/// How long the start of a program may take to be answered, where the caller has no more patience: the
+/// broker may not have noticed yet that the guest stands still.
+const OPENING: Duration = Duration::from_secs(5);
+
 /// A line to the agent of one guest. One request at a time.
 #[derive(Debug)]
 pub struct Channel {
     vm: VmName,
     link: Link,
     last_stream: u32,
+    /// How long a program's start may take to be answered.
+    opening: Duration,
 }
 
 /// Told the bytes that have crossed so far, now and then.
@@ -97,7 +103,7 @@ impl Channel {
         interrupt: Option<BorrowedFd<'_>>,
     ) -> Result<Self, ClientError> {
         let link = attach_within(layout, &Attach::Streams { vm: vm.to_string() }, vm, bound, interrupt)?;
-        Ok(Self { vm: vm.clone(), link, last_stream: 0 })
+        Ok(Self { vm: vm.clone(), link, last_stream: 0, opening: bound.max(OPENING) })
     }
 
     /// The VM.

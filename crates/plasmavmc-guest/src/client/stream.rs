@@ -111,7 +111,7 @@ impl<'c> Stream<'c> {
     /// Waits until the guest says something, which it should within [`SILENCE`].
     pub(crate) fn wait_for_guest(&mut self) -> Result<(), ClientError> {
         match self.wait(&[], Some(SILENCE))?.timed_out {
-            true => Err(ClientError::GuestSilent { vm: self.vm.clone(), waited: SILENCE }),
+            true => Err(self.silent(SILENCE)),
             false => Ok(()),
         }
     }
@@ -164,6 +164,11 @@ impl<'c> Stream<'c> {
     /// Sends what needs no credit.
     pub(crate) fn send(&mut self, kind: Kind, payload: &[u8]) {
         self.link.send_parts(kind, self.id, payload);
+    }
+
+    /// The guest said nothing for that long.
+    pub(crate) fn silent(&self, waited: Duration) -> ClientError {
+        ClientError::GuestSilent { vm: self.vm.clone(), waited }
     }
 
     pub(crate) fn broke(&self, what: &'static str) -> ClientError {

@@ -184,6 +184,29 @@ fn a_request_that_no_frame_holds_is_refused_and_the_next_is_served() {
 }
 
 #[test]
+fn a_guest_that_does_not_answer_the_start_of_a_program_is_told_and_one_that_did_may_be_silent() {
+    let world = World::new(|listener| {
+        let mut peer = Peer::serve(&listener);
+        peer.request();
+        let (second, _) = loop {
+            let frame = peer.next();
+            if frame.kind == Kind::Open {
+                break (frame.stream, ());
+            }
+        };
+        peer.send(&stream_frame(Kind::Opened, second, &Opened { pid: Some(7), entry: None }));
+        thread::sleep(Duration::from_millis(600));
+        peer.done(second, &Outcome::Exited { code: 0 });
+    });
+    let mut channel = world.attach();
+    channel.opening = Duration::from_millis(200);
+    let error = channel.exec(&Exec::of(["true"]), ExecIo::default()).unwrap_err();
+    assert!(matches!(error, ClientError::GuestSilent { .. }), "{error}");
+    assert_eq!(channel.exec(&Exec::of(["true"]), ExecIo::default()).unwrap(), Ended::Exited(0));
+    world.end();
+}
+
+#[test]
 fn a_broker_that_dies_under_a_program_is_told() {
     let world = World::new(|listener| {
         let mut peer = Peer::serve(&listener);
