@@ -156,6 +156,7 @@ impl Observe for FakeBackend {
                 accelerator: live.then_some(Accelerator::Tcg),
                 responsive: true,
                 stop_reason: fake.stop_reason.clone().filter(|_| !live),
+                console_start: None,
             })
         })
     }

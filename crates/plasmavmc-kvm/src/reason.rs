@@ -70,6 +70,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             launched_at: Timestamp::from_unix_millis(0),
             killed,
+            console_start: None,
         }
     }
 

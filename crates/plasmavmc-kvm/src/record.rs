@@ -45,6 +45,10 @@ pub(crate) struct Run {
     pub(crate) launched_at: Timestamp,
     /// Whether this program sent it SIGKILL: nothing else would tell.
     pub(crate) killed: bool,
+    /// How long the log of its console was: what comes after is this run's. None where an older version
+    /// launched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) console_start: Option<u64>,
 }
 
 impl Record {
@@ -129,6 +133,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             launched_at: Timestamp::from_unix_millis(1_767_225_600_000),
             killed: false,
+            console_start: None,
         });
         record.last_stop = Some(StopReason::Failed { message: "out of luck".to_owned() });
         record

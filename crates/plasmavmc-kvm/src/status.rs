@@ -84,6 +84,7 @@ fn live_status(record: Option<&Record>, live: &Live, state: VmState) -> VmStatus
         accelerator: run.map(|run| run.accelerator),
         responsive: true,
         stop_reason: None,
+        console_start: run.and_then(|run| run.console_start),
     }
 }
 

@@ -22,6 +22,8 @@ pub struct VmStatus {
     pub responsive: bool,
     /// Why it is stopped; none when it lives or never ran.
     pub stop_reason: Option<StopReason>,
+    /// How long the log of its console was when this run began; none when stopped or not known.
+    pub console_start: Option<u64>,
 }
 
 impl VmStatus {
@@ -33,6 +35,7 @@ impl VmStatus {
         accelerator: None,
         responsive: true,
         stop_reason: None,
+        console_start: None,
     };
 }
 

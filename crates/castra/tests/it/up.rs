@@ -1,7 +1,7 @@
 //! `castra up` on real QEMU: from nothing to guests that answer.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
@@ -93,9 +93,35 @@ fn a_config_changed_while_its_vm_runs_is_pointed_out_and_not_applied() {
     env.write("castra.toml", one_vm("cpus = 2"));
     let answer = env.run(&["up", "--wait", "running"]).succeeded();
     assert!(answer.stderr.contains("`web` runs with what castra.toml said when it was started"), "{answer}");
+    assert!(answer.stderr.contains("; changed since: cpus"), "{answer}");
     assert!(answer.stderr.contains("`castra down web --workspace shop-"), "{answer}");
     let row = env.row("web");
     assert_eq!((&row["pid"], &row["cpus"]), (&first["pid"], &1.into()));
+}
+
+#[test]
+fn a_forward_changed_while_its_vm_runs_is_neither_waited_on_nor_shown_as_in_use() {
+    let (old, new) = (free_port(), free_port());
+    let forward = |port: u16| one_vm(&format!("port_forwards = [{{ host = {port}, guest = 22 }}]"));
+    let env = TestEnv::with_guest(&obedient_disk(), "");
+    env.write("castra.toml", forward(old));
+    env.start();
+    env.write("castra.toml", forward(new));
+    let answer = env.run(&["up", "--json", "--wait", "running"]).succeeded();
+    assert_eq!(vms(&answer)[0]["forwards"][0]["host"], old, "{answer}");
+    assert!(answer.stdout.contains("changed since: port_forwards"), "{answer}");
+}
+
+#[test]
+fn what_an_earlier_run_wrote_to_the_console_is_no_sign_of_life_of_this_one() {
+    let env = TestEnv::with_guest(&halting_disk(), "");
+    env.up();
+    env.run(&["down", "--now"]).succeeded();
+    let log = env.layout().serial_log(&"web".parse().unwrap());
+    fs::File::options().append(true).open(log).unwrap().write_all(b"of an earlier run\n").unwrap();
+    env.up();
+    let error = env.run(&["up", "--json", "--wait", "running", "--timeout", "1"]).failed(8).error();
+    assert!(error["message"].as_str().unwrap().starts_with("VM `web` "), "{error}");
 }
 
 #[test]

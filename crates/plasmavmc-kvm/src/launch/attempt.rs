@@ -4,6 +4,7 @@
 //! does not even end keeps its record and its pidfile, so that the next command finds it.
 //! Tests: below, `tests/it/launch.rs`, `tests/it/wrapped.rs`.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -115,7 +116,8 @@ impl KvmBackend<'_> {
         let vm_log = layout.vm_log(&vm);
         log::begin(&log, token, launched_at, &shown).context("write", &vm_log).map_err(&prepare)?;
         let boot_id = BootId::current().map_err(&prepare)?;
-        record.run = Some(Run { token, boot_id, accelerator, launched_at, killed: false });
+        let console_start = fs::metadata(&serial_log).ok().map(|meta| meta.len());
+        record.run = Some(Run { token, boot_id, accelerator, launched_at, killed: false, console_start });
         record.save(layout).map_err(fault::during(&vm, "write its record"))?;
         Ok(Detached {
             program: self.config.qemu.clone(),

@@ -161,6 +161,7 @@ mod tests {
             accelerator: Accelerator::Tcg,
             launched_at: Timestamp::from_unix_millis(0),
             killed: false,
+            console_start: None,
         });
         record.save(backend.layout()).unwrap();
         PidFile { identity, token }.write(&backend.layout().pid_file(&record.spec.name)).unwrap();

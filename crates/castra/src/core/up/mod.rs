@@ -14,6 +14,7 @@
 mod alone;
 mod base;
 mod bootstraps;
+mod drift;
 mod hold;
 mod in_use;
 mod records;

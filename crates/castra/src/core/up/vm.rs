@@ -11,10 +11,11 @@ use plasmavmc_guest::clock::boot_ms;
 use plasmavmc_host::{FileLock, Layout, failpoint, overlay};
 use plasmavmc_hypervisor::{EventSink, Observe, block_on};
 use plasmavmc_types::{
-    EventKind, Persistence, ShareSpec, Stage, VmHandle, VmId, VmName, VmSpec, VmState, VmStatus,
+    EventKind, Persistence, PortForward, ShareSpec, Stage, VmHandle, VmId, VmName, VmSpec, VmState, VmStatus,
 };
 
 use super::base::BaseImages;
+use super::drift::drifted;
 use super::hold::Hold;
 use super::served::Served;
 use super::wait::Wait;
@@ -57,6 +58,8 @@ struct Launched {
     console_before: u64,
     notes: Vec<Diagnostic>,
     shares: Vec<ShareSpec>,
+    /// What leads into it now: the config's may be for its next run.
+    forwards: Vec<PortForward>,
 }
 
 impl VmUp<'_> {
@@ -84,7 +87,7 @@ impl VmUp<'_> {
             timeline: Vec::new(),
         };
         wait.reached(Stage::Machine);
-        wait.run(self.options.wait, &vm.port_forwards)?;
+        wait.run(self.options.wait, &launched.forwards)?;
         drop(operation);
         failpoint::hit("up.ready");
         let (bootstrap, note) = self.set_up(vm, &launched, &mut wait)?;
@@ -100,7 +103,7 @@ impl VmUp<'_> {
             state: launched.status.state.summary(),
             pid: launched.status.pid,
             accelerator: launched.status.accelerator,
-            forwards: vm.port_forwards.iter().map(Into::into).collect(),
+            forwards: launched.forwards.iter().map(Into::into).collect(),
             phases: match launched.change {
                 Change::Started => phases(&wait.timeline),
                 Change::AlreadyRunning => Vec::new(),
@@ -170,13 +173,15 @@ impl VmUp<'_> {
             console_before: length(&serial_log),
             notes: Vec::new(),
             shares: wanted.shares.clone(),
+            forwards: vm.port_forwards.clone(),
         };
         for step in &plan.steps {
             match step {
                 Step::LeaveRunning => {
                     launched.status = block_on(self.launcher.backend.start_vm(&handle))?;
-                    launched.console_before = 0;
+                    launched.console_before = launched.status.console_start.unwrap_or(0);
                     launched.shares = known.as_ref().map(|spec| spec.shares.clone()).unwrap_or_default();
+                    launched.forwards = known.iter().flat_map(VmSpec::port_forwards).cloned().collect();
                     launched.notes.extend(drifted(known.as_ref(), &wanted, self.workspace));
                     let pid = launched.status.pid.unwrap_or_default();
                     self.sink.emit(Some(&vm.name), EventKind::VmAlreadyRunning { pid });
@@ -374,17 +379,6 @@ fn is_ours(layout: &Layout, vm: &VmConfig, known: Option<&VmSpec>) -> bool {
     vm.overlay.starts_with(layout.root())
         || known.is_some_and(|spec| spec.disks.iter().any(|disk| !disk.read_only && disk.path == vm.overlay))
             && (!vm.overlay.exists() || overlay::is_own(&vm.overlay).unwrap_or(false))
-}
-
-/// Points out that a running VM differs from its config.
-fn drifted(running: Option<&VmSpec>, wanted: &VmSpec, workspace: &WorkspaceId) -> Option<Diagnostic> {
-    (running != Some(wanted)).then(|| {
-        let vm = &wanted.name;
-        Diagnostic::warning(format!("VM `{vm}` runs with what castra.toml said when it was started"))
-            .with_hint(format!(
-                "`castra down {vm} --workspace {workspace}` and `castra up {vm}` apply the changes"
-            ))
-    })
 }
 
 /// How long a file is; 0 where there is none.
