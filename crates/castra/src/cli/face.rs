@@ -12,7 +12,7 @@ use super::args::{GlobalArgs, ReachArgs};
 use super::error::CliError;
 use super::events::EventView;
 use crate::core::broker::BrokerProgram;
-use crate::core::guest::{DEFAULT_WAIT, GuestSelection};
+use crate::core::guest::{BOOT_WAIT, DEFAULT_WAIT, GuestSelection};
 use crate::core::output::{Diagnostic, OperationOutput, Severity};
 use crate::core::project::WorkspaceId;
 use crate::core::selection::{Discovery, ProjectSelection, Synthesis, WorkspaceSelection};
@@ -103,7 +103,9 @@ impl Face {
         reach: &ReachArgs,
     ) -> GuestSelection {
         let wait = reach.wait.map_or(DEFAULT_WAIT, Duration::from_secs);
-        GuestSelection { workspace: self.workspace(workspace), vm, wait }
+        // Whoever says how long waits no longer.
+        let boot_wait = if reach.wait.is_some() { Duration::ZERO } else { BOOT_WAIT };
+        GuestSelection { workspace: self.workspace(workspace), vm, wait, boot_wait }
     }
 
     /// How answers are laid out.

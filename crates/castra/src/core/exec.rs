@@ -48,7 +48,7 @@ pub struct ExecOutcome {
 /// # Errors
 /// [`Error`]: the guest is not there, the program could not be started, or was lost.
 pub fn exec(session: &Session, options: &ExecOptions, io: ExecIo<'_>) -> Result<ExecOutcome, Error> {
-    exec_in(connect(session, &options.guest, None)?, &options.exec, io)
+    exec_in(connect(session, &options.guest, None, &mut |_| {})?, &options.exec, io)
 }
 
 /// Runs a program in a guest that is there to its end.

@@ -6,18 +6,21 @@
 //!                 └─► start one, attach again
 //! ```
 //!
-//! Never does: start a VM. Tests: `tests/it/exec.rs`.
+//! Never does: start a VM. Tests: below, `tests/it/exec.rs`.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use plasmavmc_guest::client::{Channel, ClientError};
+use plasmavmc_guest::record::SessionRecord;
+use plasmavmc_host::process::PidFile;
 use plasmavmc_hypervisor::block_on;
 use plasmavmc_types::{VmName, VmState};
 
 use super::backend;
 use super::broker::{self, Ensured, Stay};
 use super::error::Error;
+use super::output::Diagnostic;
 use super::project::WorkspaceId;
 use super::selection::{Target, WorkspaceSelection, target};
 use super::session::Session;
@@ -25,6 +28,10 @@ use super::session::Session;
 /// How long a guest that is not reachable is waited for, unless said otherwise: its agent may be
 /// starting again.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// How old a run may be whose guest counts as booting while nothing was heard of its agent, unless said
+/// otherwise: what was just started is waited for longer.
+pub const BOOT_WAIT: Duration = Duration::from_secs(120);
 
 /// Which guest.
 #[derive(Debug, Clone)]
@@ -35,11 +42,14 @@ pub struct GuestSelection {
     pub vm: Option<VmName>,
     /// How long it may take to become reachable.
     pub wait: Duration,
+    /// How long after its launch it may take to become reachable for the first time; zero for no longer
+    /// than `wait`.
+    pub boot_wait: Duration,
 }
 
 impl Default for GuestSelection {
     fn default() -> Self {
-        Self { workspace: WorkspaceSelection::default(), vm: None, wait: DEFAULT_WAIT }
+        Self { workspace: WorkspaceSelection::default(), vm: None, wait: DEFAULT_WAIT, boot_wait: BOOT_WAIT }
     }
 }
 
@@ -53,7 +63,7 @@ pub struct Guest {
 }
 
 /// Opens a line to a guest's agent, whose waits end, the one for the guest among them, once `interrupt` can
-/// be read.
+/// be read. `told` hears of it where a guest that boots is waited for longer.
 ///
 /// # Errors
 /// [`Error::NotRunning`] where its VM does not run; [`Error::Guest`] where it is not reachable in time.
@@ -61,12 +71,39 @@ pub fn connect(
     session: &Session,
     selection: &GuestSelection,
     interrupt: Option<BorrowedFd<'_>>,
+    told: &mut dyn FnMut(Diagnostic),
 ) -> Result<Guest, Error> {
     let target = target(session, &selection.workspace)?;
     let vm = known_vms(&target)?.choose(selection.vm.as_ref())?;
-    let attach = || Channel::attach_unless(&target.layout, &vm, selection.wait, interrupt);
-    let channel = with_broker(session, &target, Some(&vm), attach)?;
+    let attach = |wait| Channel::attach_unless(&target.layout, &vm, wait, interrupt);
+    let channel = match with_broker(session, &target, Some(&vm), || attach(selection.wait)) {
+        Err(Error::Guest(error @ ClientError::Unreachable { .. })) => {
+            let Some(left) = boots(&target, &vm, selection.boot_wait) else { return Err(error.into()) };
+            let message = format!("the guest of VM `{vm}` boots: it is waited for {} s more", left.as_secs());
+            told(Diagnostic::note(message).with_hint("`--wait SECONDS` sets how long"));
+            with_broker(session, &target, Some(&vm), || attach(left))?
+        }
+        attached => attached?,
+    };
     Ok(Guest { workspace: target.id, channel })
+}
+
+/// How long a guest may go on booting; none where its agent was heard of in this run, or the run is older
+/// than `bound`.
+fn boots(target: &Target, vm: &VmName, bound: Duration) -> Option<Duration> {
+    let layout = &target.layout;
+    let run = PidFile::read(&layout.pid_file(vm))?.token;
+    let backend = backend::observer(layout);
+    let handle = block_on(backend.list_vms()).ok()?.into_iter().find(|handle| handle.name == *vm)?;
+    let status = block_on(backend.get_status(&handle)).ok()?;
+    let is_greeted = SessionRecord::read(layout, vm).is_some_and(|record| record.run == run);
+    time_left(status.state, status.uptime?, is_greeted, bound)
+}
+
+/// The same, decided. Pure. A guest that is frozen does not boot.
+fn time_left(state: VmState, up: Duration, is_greeted: bool, bound: Duration) -> Option<Duration> {
+    let boots = matches!(state, VmState::Starting | VmState::Running) && !is_greeted;
+    bound.checked_sub(up).filter(|left| boots && !left.is_zero())
 }
 
 /// Does what needs the broker; starts one where there is none and the VM runs, or any where none is
@@ -145,5 +182,20 @@ impl KnownVms {
     /// The VM of that name.
     pub fn named(&self, name: &str) -> Option<&VmName> {
         self.0.iter().find(|vm| vm.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_guest_that_was_just_started_and_never_heard_of_is_waited_for_longer() {
+        let left = |state, up, is_greeted| time_left(state, Duration::from_secs(up), is_greeted, BOOT_WAIT);
+        assert_eq!(left(VmState::Running, 20, false), Some(Duration::from_secs(100)));
+        assert_eq!(left(VmState::Running, 20, true), None);
+        assert_eq!(left(VmState::Running, 120, false), None);
+        assert_eq!(left(VmState::Paused, 20, false), None);
+        assert_eq!(time_left(VmState::Running, Duration::from_secs(1), false, Duration::ZERO), None);
     }
 }

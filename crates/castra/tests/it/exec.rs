@@ -1,7 +1,7 @@
 //! `castra exec` and `castra shell`: what a program has here, it has there.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn signal(child: &Child, signal: Signal) {
 }
 
 /// Reads a line of what a program says.
-fn line(child: &mut Child) -> String {
+pub(crate) fn line(child: &mut Child) -> String {
     let (mut text, mut byte) = (String::new(), [0]);
     while !text.ends_with('\n') {
         child.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
@@ -81,6 +81,26 @@ fn a_command_that_waits_for_a_guest_ends_with_a_signal() {
         let answer = wait(child, Duration::from_secs(10));
         assert_eq!((answer.code, answer.stderr.as_str()), (None, ""), "{words}");
     }
+    env.castra(["down", "--now"]).succeeded();
+}
+
+#[test]
+fn a_guest_that_was_just_started_is_waited_for_longer_and_that_is_said() {
+    let env = TestEnv::with_vm("");
+    env.castra(["up", "--wait", "none"]).succeeded();
+    let told = |words: &[&str]| {
+        let mut child = env.command(words).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut first).unwrap();
+        let waits = child.try_wait().unwrap().is_none();
+        let _ = child.kill();
+        child.wait().unwrap();
+        (first, waits)
+    };
+    let (first, waits) = told(&["exec", "--", "true"]);
+    assert!(waits && first.starts_with("note: the guest of VM `web` boots"), "{first}");
+    let (first, _) = told(&["exec", "--wait", "1", "--", "true"]);
+    assert!(first.starts_with("error: the guest of VM `web` is not reachable after"), "{first}");
     env.castra(["down", "--now"]).succeeded();
 }
 
@@ -224,7 +244,7 @@ fn a_reader_that_has_seen_enough_ends_the_program_quietly() {
 }
 
 /// Runs a command on a terminal of its own, between two looks at the terminal's mode.
-fn on_a_terminal(env: &TestEnv, words: &str) -> Child {
+pub(crate) fn on_a_terminal(env: &TestEnv, words: &str) -> Child {
     let castra = env.command::<&str>([]);
     let program = castra.get_program().to_str().unwrap();
     let words =

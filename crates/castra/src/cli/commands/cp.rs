@@ -77,6 +77,7 @@ pub(super) fn run(args: &CpArgs, face: &Face) -> Result<u8, CliError> {
         output: &mut stdout,
         interrupt: signals.as_ref().map(Signals::wake),
         progress: &mut progress,
+        told: &mut |note| face.diagnose_all(&[note]),
     };
     let copied = copy(&face.session, &options, io);
     drop(shown);

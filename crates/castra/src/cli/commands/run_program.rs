@@ -87,7 +87,7 @@ fn attempt(face: &Face, program: Program) -> Result<u8, CliError> {
     let RunArgs { user, cwd, env } = program.run;
     let exec_of = Exec { argv: program.argv, env, cwd, user, terminal, stdin: false };
     // Until the guest is there nothing runs that signals and keys could be for: they end this process.
-    let guest = connect(&face.session, &program.guest, None)?;
+    let guest = connect(&face.session, &program.guest, None, &mut |note| face.diagnose_all(&[note]))?;
     let mut signals = Forwarded::catch()?;
     let wake = signals.wake()?;
     let raw = if has_terminal { RawMode::enter(&stdin)? } else { None };

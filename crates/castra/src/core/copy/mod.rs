@@ -60,6 +60,8 @@ pub struct CopyIo<'a> {
     pub interrupt: Option<BorrowedFd<'a>>,
     /// Told how far it is.
     pub progress: &'a mut dyn FnMut(&CopyProgress<'_>),
+    /// Told where a guest that boots is waited for longer.
+    pub told: &'a mut dyn FnMut(Diagnostic),
 }
 
 /// How far a copy is.
@@ -127,7 +129,7 @@ pub fn copy(
     let route = place::route(&options.sources, &options.destination)?;
     let (Route::Push { vm, .. } | Route::Pull { vm, .. }) = &route;
     let selection = GuestSelection { vm: vm.clone(), ..options.guest.clone() };
-    let mut guest = connect(session, &selection, io.interrupt)?;
+    let mut guest = connect(session, &selection, io.interrupt, io.told)?;
     let vm = guest.channel.vm().clone();
     let CopyIo { input, output, progress, .. } = io;
     let mut copier = Copier {
