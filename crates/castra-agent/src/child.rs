@@ -1,16 +1,18 @@
 //! `castra-agent exec-child`: what happens between the start of a process and its program.
 //!
 //! A process of its own does it, because only it may: leave the agent's session, take its standard
-//! input as terminal, become another user, and then become the program. Nothing here returns but an
-//! error. Tests: `tests/it/exec.rs`.
+//! input as terminal, become another user, hear signals again, and then become the program. Nothing here
+//! returns but an error. Tests: `tests/it/exec.rs`.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use rustix::process::{Gid, Uid};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
 
 use crate::failure::plain;
 
@@ -18,6 +20,10 @@ use crate::failure::plain;
 const CANNOT_RUN: i32 = 126;
 /// The exit code where a program is not there, as shells have it.
 const NOT_FOUND: i32 = 127;
+
+/// What a program shall hear of, whatever it was that started the agent: shells ignore the first ones for
+/// what they start in the background, and what is ignored stays so in every program started from there.
+const HEARD: [i32; 7] = [SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU];
 
 /// What the agent asks of its child, as arguments and back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -96,6 +102,10 @@ fn become_program(child: Child) -> io::Error {
         // A program does not outlive the agent that nobody could hear of it from. After the change of
         // user, which would take this back.
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::HUP))?;
+        // Signals that are caught are the default's again in the program that is started.
+        for signal in HEARD {
+            signal_hook::flag::register(signal, Arc::default())?;
+        }
         std::env::set_current_dir(Path::new(&child.cwd))
     };
     if let Err(error) = prepare() {

@@ -76,6 +76,19 @@ fn a_program_becomes_the_user_it_is_asked_to_be() {
 }
 
 #[test]
+fn a_program_hears_the_signals_that_who_started_the_agent_ignores() {
+    let child = format!(
+        "exec {} exec-child - - / grep grep SigIgn /proc/self/status",
+        env!("CARGO_BIN_EXE_castra-agent")
+    );
+    let script = format!("trap '' HUP INT QUIT TERM TSTP TTIN TTOU; {child}");
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mask = u64::from_str_radix(text.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+    assert_eq!(mask & 0x38_4007, 0, "{text}");
+}
+
+#[test]
 fn input_arrives_whole_and_ends() {
     let mut host = Host::greeted();
     let input: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();

@@ -2,6 +2,7 @@
 //! `agent_lab` cannot show.
 
 use std::fs;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use crate::broker::{broker, row};
 use crate::env::{Answer, TestEnv, assert_answer, wait};
+use crate::exec::{line, on_a_terminal};
 use crate::guests::{self, BOUND};
 
 /// A project whose VM boots the tiny guest with a memory that holds what is copied there.
@@ -51,6 +53,24 @@ fn programs_and_files_need_no_network() {
     in_guest(&env, "castra-agent publish --topic build done").succeeded();
     let heard = env.castra(["bus", "tail", "--json"]).succeeded();
     assert_eq!(heard.lines()[0]["bus"]["text"], "done");
+    env.castra(["down", "--now"]).succeeded();
+}
+
+#[test]
+fn programs_and_shells_in_a_guest_hear_ctrl_c() {
+    let env = linux();
+    let told = in_guest(&env, "grep SigIgn /proc/self/status").succeeded().stdout;
+    let ignored = u64::from_str_radix(told.trim().rsplit('\t').next().unwrap(), 16).unwrap();
+    assert_eq!(ignored & 0b110, 0, "INT and QUIT: {told}");
+
+    let mut child = on_a_terminal(&env, "shell web");
+    child.stdin.as_mut().unwrap().write_all(b"echo rea''dy; sleep 600\n").unwrap();
+    while line(&mut child) != "ready" {}
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    // At a prompt it is no end of the session either.
+    child.stdin.as_mut().unwrap().write_all(b"\x03echo st''ill; exit 6\n").unwrap();
+    let answer = wait(child, BOUND).succeeded();
+    assert!(answer.stdout.contains("still\r\n") && answer.stdout.contains("code=6"), "{answer}");
     env.castra(["down", "--now"]).succeeded();
 }
 

@@ -132,7 +132,8 @@ fi
 if [ ! -f /etc/dropbear/host_key ]; then
 	dropbearkey -t ed25519 -f /etc/dropbear/host_key >/dev/null 2>&1
 fi
-dropbear -F -E -s -r /etc/dropbear/host_key -p 22 3<&- 2>/run/dropbear.log &
+# Goes into the background by itself: what the shell put there would ignore QUIT, and every session with it.
+dropbear -E -s -r /etc/dropbear/host_key -p 22 3<&- 2>/run/dropbear.log
 read -r uptime _ </proc/uptime
 say "ssh server started after $uptime s"
 modprobe -a $(cat /etc/modules.late)
@@ -140,7 +141,8 @@ say "ready"
 
 # A root shell on the serial console, for ever. The pause keeps a missing console from spinning.
 while :; do
-	setsid -c sh -l </dev/ttyS0 >/dev/ttyS0 2>&1 3<&-
+	# As `setsid -c sh -l`, but for the INT and QUIT that this loop, being in the background, ignores.
+	castra-agent exec-child tty - / sh -sh </dev/ttyS0 >/dev/ttyS0 2>&1 3<&-
 	sleep 1
 done &
 
