@@ -4,8 +4,10 @@
 //! waits for nothing but the hypervisor's bounded answer. Tests: `tests/it/status.rs`, and the
 //! pure part below.
 
+use std::time::{Duration, SystemTime};
+
 use plasmavmc_hypervisor::block_on;
-use plasmavmc_types::{Accelerator, StopReason, VmName, VmSpec, VmStatus, VmSummary};
+use plasmavmc_types::{Accelerator, StopReason, Timestamp, VmName, VmSpec, VmStatus, VmSummary};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,16 +17,20 @@ use super::error::Error;
 use super::fan_out::spread;
 use super::mounts::{self, MountRow};
 use super::observed::ObservedVm;
-use super::operation::{in_progress, state_with};
+use super::operation::{OperationKind, in_progress, state_with};
 use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
-use super::ready::{Timings, timings};
+use super::ready::{RunTiming, Timings, console_has_spoken, timings};
 use super::selection::{Selected, Target, WorkspaceSelection, targets};
 use super::session::Session;
+use super::up::WaitFor;
 
 /// Threads that look at workspaces, and again at the VMs of one. A look takes a millisecond, or 150
 /// where a hypervisor hangs: enough of them hang at once to matter only in a disaster.
 const THREADS: usize = 4;
+
+/// How long it takes at most from the moment an `up` sets out to launch a VM until its process starts.
+const LAUNCH_BOUND: Duration = Duration::from_secs(30);
 
 /// What `status` is asked.
 #[derive(Debug, Clone, Default)]
@@ -213,15 +219,35 @@ fn observe(target: &Target) -> Result<(WorkspaceStatus, Vec<Diagnostic>), Error>
 /// A VM the backend knows; none where its state cannot be told.
 fn observed_row(target: &Target, channels: &Channels<'_>, vm: &ObservedVm) -> Option<VmRow> {
     let mut status = vm.status.clone()?;
-    status.state = state_with(status.state, in_progress(&target.layout, &vm.name));
     let process = if status.state.is_live() { Process::Live } else { Process::None };
     let channel = channels.of(&vm.name, process);
+    let operation = in_progress(&target.layout, &vm.name);
+    // The `up` that waits for a guest may be gone, or never have waited.
+    let boots = || is_unheard(target, &vm.name, &status, &channel).then_some(OperationKind::Starting);
+    status.state = state_with(status.state, operation.or_else(boots));
     let forwards = vm.spec.iter().flat_map(VmSpec::port_forwards);
     let mut row = row(&vm.name, &status, vm.spec.as_ref(), forwards, channel);
     if let Some(spec) = vm.spec.as_ref().filter(|_| status.state.is_live()) {
         row.mounts = mounts::rows(&target.layout, &vm.name, &spec.shares);
     }
     Some(row)
+}
+
+/// Whether nothing was heard of a guest in this run: no byte on its console, no handshake, and no `up` that
+/// found it ready. Where its QEMU does not answer, that says more.
+fn is_unheard(target: &Target, vm: &VmName, status: &VmStatus, channel: &GuestChannel) -> bool {
+    let (Some(console_start), Some(uptime)) = (status.console_start, status.uptime) else { return false };
+    let is_silent = !console_has_spoken(&target.layout.serial_log(vm), console_start);
+    status.responsive
+        && is_silent
+        && channel.age_ms.is_none()
+        && !came_up(&timings(&target.layout, vm).runs, (SystemTime::now() - uptime).into())
+}
+
+/// Whether an `up` found the run ready whose process started at `started`. Pure.
+fn came_up(runs: &[RunTiming], started: Timestamp) -> bool {
+    let is_this = |run: &RunTiming| started.since(run.launched_at) <= LAUNCH_BOUND;
+    runs.first().is_some_and(|run| run.waited_for != WaitFor::None && is_this(run))
 }
 
 fn row<'a>(
