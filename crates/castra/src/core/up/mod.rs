@@ -204,7 +204,8 @@ pub fn plan(session: &Session, options: &UpOptions) -> Result<OperationOutput<Pl
     let layout = Layout::new(&project.state_root);
     records::check_owner(session, &project, &layout)?;
     let images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
-    let findings = preflight::check(session, &project, &vms, &images, options.force)?;
+    let mut findings = preflight::check(session, &project, &vms, &images, options.force)?;
+    findings.extend(vms.iter().filter_map(|vm| seed::forgets(vm)));
     bootstraps::check(&project, &vms, options)?;
     let observer = backend::observer(&layout);
     let plan_one = |vm: &&VmConfig| {
@@ -241,6 +242,7 @@ pub fn up(
     let mut images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     vm::refuse_losses(&*backend::observer(&layout), &layout, &vms)?;
     let mut diagnostics = preflight::check(session, &project, &vms, &images, options.force)?;
+    diagnostics.extend(vms.iter().filter_map(|vm| seed::forgets(vm)));
     bootstraps::check(&project, &vms, options)?;
 
     workspace::prepare(&session.dirs, &project.workspace_id, &layout)?;

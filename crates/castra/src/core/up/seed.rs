@@ -13,10 +13,11 @@ use plasmavmc_host::seed::{
     Ignored, InstanceId, MAX_FILE, Seed, SeedError, SeedNetwork, SeedReader, SshPublicKey,
 };
 use plasmavmc_host::{HostError, IoContext, Layout, keys};
-use plasmavmc_types::VmSpec;
+use plasmavmc_types::{Persistence, VmSpec};
 
 use crate::config::{Source, VmConfig};
 use crate::core::error::Error;
+use crate::core::output::Diagnostic;
 use crate::core::project::WorkspaceId;
 use crate::core::session::Session;
 use crate::core::ssh;
@@ -64,6 +65,18 @@ pub(super) fn check(vm: &VmConfig) -> Result<(), Error> {
         Some(Ignored::Keys(keys)) => keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "),
     };
     Err(Error::Seed { vm: vm.name.clone(), source: SeedError::Ignored { reader, found } })
+}
+
+/// Points out that nothing is kept although the config says so.
+pub(super) fn forgets(vm: &VmConfig) -> Option<Diagnostic> {
+    let lives_in_memory = vm.base_image.seed_reader() == SeedReader::TinyGuest;
+    (vm.persistence == Persistence::Persistent && lives_in_memory).then(|| {
+        let (vm, image) = (&vm.name, &vm.base_image);
+        Diagnostic::warning(format!(
+            "VM `{vm}` is `persistent`, and nothing its guest writes is kept: `{image}` lives in memory"
+        ))
+        .with_hint("take an image that has its root on its disk: `castra image list`")
+    })
 }
 
 /// One byte more than a seed holds is enough to see that it is too much.
