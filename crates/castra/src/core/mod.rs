@@ -21,6 +21,7 @@ mod fan_out;
 pub mod guest;
 pub mod images;
 pub mod init;
+mod litter;
 pub mod logs;
 pub mod mounts;
 mod observed;

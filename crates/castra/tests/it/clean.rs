@@ -254,6 +254,24 @@ fn global_cleaning_sweeps_every_project_and_leaves_overlays() {
 }
 
 #[test]
+fn global_cleaning_takes_what_a_killed_build_left_and_doctor_tells_of_it_at_once() {
+    let env = TestEnv::with_project();
+    let cache = env.castra_home().join("cache");
+    fs::create_dir_all(&cache).unwrap();
+    let left = ["tiny-1.qcow2", "tiny-1.qcow2.lock"].map(|name| cache.join(format!(".castra-tmp-{name}")));
+    for path in &left {
+        fs::write(path, "x").unwrap();
+    }
+    let held = FileLock::try_acquire(&left[1]).unwrap().unwrap();
+    env.castra(["clean", "--global"]).succeeded();
+    assert!(left.iter().all(|path| path.exists()), "a build under way was cleaned away");
+    drop(held);
+    assert!(env.castra(["doctor"]).stdout.contains(".castra-tmp-tiny-1.qcow2 was never finished"));
+    env.castra(["clean", "--global"]).succeeded();
+    assert!(left.iter().all(|path| !path.exists()));
+}
+
+#[test]
 fn one_live_vm_anywhere_stops_a_global_cleaning_before_it_begins() {
     let (env, layout) = env();
     let other = Layout::new(env.castra_home().join("projects/a-first-one"));

@@ -307,6 +307,7 @@ fn clean_shared(
 ) -> Result<Vec<CleanItem>, Error> {
     let store = Store::new(session.image_store());
     let mut items = shared::partial_downloads(&store)?;
+    items.extend(shared::unfinished_builds(&session.cache_dir())?);
     for item in &items {
         remove(item, mode, sink)?;
     }

@@ -16,6 +16,7 @@ use super::CleanItem;
 use super::survey::file_id;
 use super::vms::entries;
 use crate::core::error::Error;
+use crate::core::litter;
 
 /// Blocks of 512 bytes, whatever the file system's own size is (POSIX, `sys/stat.h`).
 const BLOCK: u64 = 512;
@@ -103,6 +104,15 @@ pub(super) fn partial_downloads(store: &Store) -> Result<Vec<CleanItem>, HostErr
         }
     }
     Ok(items)
+}
+
+/// What builds of images that were ended have left.
+pub(super) fn unfinished_builds(cache: &Path) -> Result<Vec<CleanItem>, HostError> {
+    let item = |path: PathBuf| {
+        let bytes = plasmavmc_host::disk::usage(&path)?.as_bytes();
+        Ok(CleanItem { path, kind: CleanupKind::Partial, bytes })
+    };
+    litter::abandoned(cache).into_iter().map(item).collect()
 }
 
 /// Whether `lock` is the lock of the image `partial` is a part of: `<key>.lock` and `<key>.part`.

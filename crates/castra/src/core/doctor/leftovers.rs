@@ -3,19 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use plasmavmc_host::Layout;
-use plasmavmc_host::publish::TEMPORARY_PREFIX;
 
 use super::{Check, CheckName};
+use crate::core::litter;
 use crate::core::observed::ObservedWorkspace;
 use crate::core::session::Session;
 use crate::core::workspace::legacy;
-
-/// A temporary file that was not touched for this long belongs to no command: the longest write
-/// between two others takes minutes.
-const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 /// A file that outlived what it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,18 +86,8 @@ fn in_workspace(layout: &Layout) -> Vec<Leftover> {
 
 /// Temporary files in a directory that nobody is writing.
 fn unfinished(dir: &Path) -> Vec<Leftover> {
-    let temporary = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| name.starts_with(TEMPORARY_PREFIX)) && is_abandoned(path)
-    };
-    let found = children(dir).into_iter().filter(temporary);
+    let found = litter::abandoned(dir).into_iter();
     found.map(|path| Leftover { path, kind: Kind::Unfinished }).collect()
-}
-
-fn is_abandoned(path: &Path) -> bool {
-    let touched = path.symlink_metadata().and_then(|meta| meta.modified());
-    let idle = touched.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-    idle.is_some_and(|idle| idle >= ABANDONED_AFTER)
 }
 
 fn children(dir: &Path) -> Vec<PathBuf> {
@@ -126,7 +111,9 @@ fn judge(found: &[Leftover]) -> Check {
         check.hints.push("`castra down` tidies up after VMs that stopped by themselves".to_owned());
     }
     if found.iter().any(|left| left.kind != Kind::Runtime) {
-        check.hints.push("they do no harm; `castra clean --dry-run` lists what would go".to_owned());
+        check.hints.push(
+            "they do no harm; `castra clean --dry-run`, also with `--global`, lists what would go".to_owned(),
+        );
     }
     check
 }
@@ -134,6 +121,7 @@ fn judge(found: &[Leftover]) -> Check {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -163,7 +151,7 @@ mod tests {
         for path in [&old, &new] {
             fs::write(path, "").unwrap();
         }
-        age(&old, ABANDONED_AFTER * 2);
+        age(&old, Duration::from_secs(7200));
         assert_eq!(in_workspace(&layout), [Leftover { path: old, kind: Kind::Unfinished }]);
     }
 

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use castra_agent_embed::AGENT;
+use plasmavmc_host::FileLock;
 use plasmavmc_host::guest::{self, BuildStep, Recipe};
 use plasmavmc_host::image::ImageName;
 use plasmavmc_host::image::catalogue::BUILT;
@@ -16,6 +17,7 @@ use super::provide::Images;
 use super::row::StoredRow;
 use super::take::ImageStoredOutcome;
 use crate::core::error::Error;
+use crate::core::litter;
 use crate::core::output::OperationOutput;
 use crate::core::recorder::{Observer, Recorder};
 use crate::core::session::Session;
@@ -43,6 +45,7 @@ pub fn image_build(
     publish::private_dir(&cache)?;
     // A temporary name: what a killed build leaves is known as litter.
     let file = Temporary(cache.join(format!("{TEMPORARY_PREFIX}{name}-{}.qcow2", std::process::id())));
+    let _lock = FileLock::try_acquire(&litter::lock_of(file.path()))?;
     let mut tell = |step: BuildStep| {
         sink.emit(None, EventKind::ImageBuildStep { image: name.to_string(), step: step.to_string() });
     };
@@ -74,6 +77,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = publish::remove(&self.0);
+        let _ = publish::remove(&litter::lock_of(&self.0));
     }
 }
 
