@@ -66,7 +66,7 @@ fn a_killed_broker_is_offline_and_comes_back_with_the_next_up() {
     broker.signal(Signal::KILL).unwrap();
     ends(&broker);
     let row = row(&env, "web");
-    assert_eq!((&row["broker"], &row["state"]), (&"offline".into(), &"running".into()));
+    assert_eq!((&row["broker"], &row["state"]), (&"offline".into(), &"starting".into()));
     up(&env);
     let row = self::row(&env, "web");
     assert_eq!((&row["broker"], &row["pid"]), (&"waiting".into(), &pid), "the VM was touched");
@@ -79,7 +79,7 @@ fn a_broker_that_hangs_holds_up_neither_status_nor_down() {
     let broker = broker(&layout);
     broker.signal(Signal::STOP).unwrap();
     let begun = Instant::now();
-    assert_eq!(row(&env, "web")["state"], "running");
+    assert_eq!(row(&env, "web")["state"], "starting");
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let begun = Instant::now();
     env.castra(["down", "--now"]).succeeded();

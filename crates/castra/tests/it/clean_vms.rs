@@ -41,7 +41,7 @@ fn a_running_vm_loses_nothing_to_clean() {
     let after = vm(&env);
     assert_eq!(
         (&after["state"], &after["pid"], &after["responsive"]),
-        (&json!("running"), &before, &json!(true))
+        (&json!("starting"), &before, &json!(true))
     );
     env.castra(["down", "--now"]).succeeded();
     assert!(!overlay(&layout).exists());

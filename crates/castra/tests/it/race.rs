@@ -42,7 +42,7 @@ fn up_against_down_ends_clean_and_the_next_command_works() {
         let qemus = env.qemus();
         assert!(qemus.len() <= 1, "round {round}: {qemus:?}");
         let row = env.row("web");
-        assert_eq!(row["state"] == "running", qemus.len() == 1, "round {round}: {row}");
+        assert_eq!(row["state"] != "stopped", qemus.len() == 1, "round {round}: {row}");
         assert_eq!(env.overlay().exists(), qemus.len() == 1, "round {round}: {row}");
     }
     env.up();

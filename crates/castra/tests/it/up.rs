@@ -196,7 +196,7 @@ fn a_guest_that_is_not_up_in_time_is_left_running_to_be_looked_into() {
     assert!(error["message"].as_str().unwrap().starts_with("VM `web` was started, but"), "{error}");
     let hints = error["hints"].to_string();
     assert!(hints.contains("most likely the guest has written nothing to its serial console"), "{hints}");
-    assert_eq!(env.row("web")["state"], "running");
+    assert_eq!(env.row("web")["state"], "starting");
 }
 
 #[test]
