@@ -65,6 +65,6 @@ mod tests {
         assert_eq!(abandoned(dir.path()), [path("old")]);
         drop(lock);
         assert_eq!(abandoned(dir.path()), [path("built"), path("built.lock"), path("old")]);
-        assert_eq!(abandoned(&dir.path().join("none")), [PathBuf::new(); 0]);
+        assert!(abandoned(&dir.path().join("none")).is_empty());
     }
 }
