@@ -80,6 +80,7 @@ impl LibvirtBackend {
                     accelerator: None,
                     responsive: false,
                     stop_reason: None,
+                    console_start: None,
                 })
             }
             Err(error) => Err(error),
@@ -99,6 +100,7 @@ impl LibvirtBackend {
             accelerator: found.accelerator(),
             responsive: true,
             stop_reason: None,
+            console_start: None,
         }
     }
 
