@@ -8,12 +8,14 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use plasmavmc_host::qcow2;
-use plasmavmc_host::{HostError, IoContext};
+use plasmavmc_host::accelerator::{self, Measurement, Outcome};
+use plasmavmc_host::qemu::{self, GuestArch};
+use plasmavmc_host::{HostError, IoContext, qcow2};
 use plasmavmc_libvirt::domain::DomainXml;
-use plasmavmc_libvirt::facts::{HostFacts, firmware};
+use plasmavmc_libvirt::facts::{HostFacts, Kind, firmware};
 use plasmavmc_libvirt::virsh::{Connection, DomainState, Observed, VirshError};
-use plasmavmc_types::{ByteSize, DiskFormat};
+use plasmavmc_types::{Accelerator, ByteSize, DiskFormat};
+use sha2::{Digest, Sha256};
 
 use super::PowerState;
 use super::plan::{FileSeen, Host, Observation, Seen, Unreadable, files_to_look_at};
@@ -46,7 +48,7 @@ pub fn observe(connection: &Connection, manifest: &VmManifest) -> Result<Observa
             || observation.unreadable.iter().any(|one| one.name == name)
     };
     if manifest.vms.keys().any(|name| !is_there(name.as_str())) {
-        observation.host = Some(host(&reader.host()?));
+        observation.host = Some(host(&reader.host()?, &observation.uri));
     }
     for path in files_to_look_at(manifest, &observation.domains) {
         let file = look(&path);
@@ -85,12 +87,18 @@ pub fn read_dumps(dir: &Path) -> Result<Observation, HostError> {
     Ok(observation)
 }
 
+/// What tells the XML of a domain from another: of all of it but the blanks around it, which depend on how
+/// virsh was asked.
+pub fn digest(xml: &DomainXml) -> String {
+    Sha256::digest(xml.as_str().trim()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn dumped(text: String) -> Result<Seen, String> {
     let xml = DomainXml::parse(text).map_err(|error| error.to_string())?;
     Ok(Seen {
         domain: xml.domain().map_err(|error| error.to_string())?,
         live: None,
-        digest: xml.digest(),
+        digest: digest(&xml),
         state: PowerState::Stopped,
         is_active: false,
         persistent: true,
@@ -110,7 +118,7 @@ pub fn seen(observed: &Observed) -> Result<Seen, String> {
     Ok(Seen {
         domain: read(&observed.inactive)?,
         live,
-        digest: observed.inactive.digest(),
+        digest: digest(&observed.inactive),
         state: power_state(observed.state, observed.managed_save),
         is_active,
         persistent: observed.persistent,
@@ -132,8 +140,9 @@ pub fn power_state(state: DomainState, managed_save: bool) -> PowerState {
 }
 
 /// What the host offers to a new VM: the best that it really has.
-fn host(facts: &HostFacts) -> Host {
-    let Some(kind) = facts.kind("kvm").or_else(|| facts.kind("qemu")) else { return Host::unknown() };
+fn host(facts: &HostFacts, uri: &str) -> Host {
+    let kvm = facts.kind("kvm").filter(|kind| !uri.starts_with("qemu:///") || kvm_runs(kind));
+    let Some(kind) = kvm.or_else(|| facts.kind("qemu")) else { return Host::unknown() };
     let arch = kind.arch.clone().unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     let cpu_model = match (kind.host_passthrough, kind.maximum, kind.host_model) {
         (true, ..) => "host-passthrough",
@@ -149,6 +158,20 @@ fn host(facts: &HostFacts) -> Host {
         arch,
         cpu_model: cpu_model.to_owned(),
     }
+}
+
+/// Whether KVM runs guests here, and faster than translation does: libvirt offers it where its device exists.
+/// What cannot be tried is believed. Keeps nothing, and takes a second and a half at most.
+fn kvm_runs(kind: &Kind) -> bool {
+    let Some(arch) = GuestArch::of_host() else { return true };
+    let Ok(qemu) = qemu::locate(arch, kind.emulator.as_deref()) else { return true };
+    let measured = accelerator::measure_all(&qemu);
+    let is_unknown = |one: &Measurement| {
+        one.accelerator == Accelerator::Kvm
+            && matches!(one.outcome, Outcome::NoPermission | Outcome::Unproven)
+    };
+    let best = accelerator::decide(&measured).order.first().map(|choice| choice.accelerator);
+    best == Some(Accelerator::Kvm) || measured.iter().any(is_unknown)
 }
 
 /// Looks at a file.

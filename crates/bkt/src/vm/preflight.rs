@@ -162,11 +162,11 @@ impl Check<'_> {
         use Severity::{Blocker, Warning};
         let shown = HostFacts::shown_by(&kind.name);
         if kind.name == "qemu" && self.values.contains_key(&Field::CpuModel) {
-            let next = "see whether `/dev/kvm` is there, and the processor's extensions are on in its BIOS";
+            let next = "see whether the processor's extensions are on in its BIOS, or in the host's where this one is virtual";
             self.find(
                 Warning,
                 Field::CpuModel,
-                "there is no KVM: guests are emulated, and slow",
+                "guests run on no KVM here: they are emulated, and slow",
                 &shown,
                 next,
             );

@@ -1,14 +1,16 @@
 //! Makes a VM: its disk, then its definition.
 
+use std::path::Path;
+
 use plasmavmc_host::{disk_image, failpoint};
-use plasmavmc_libvirt::domain::{Boot, NewDisk, NewVm, TpmVersion, render};
+use plasmavmc_libvirt::domain::{Boot, Domain, NewDisk, NewVm, TpmVersion, render};
 use plasmavmc_libvirt::virsh::Connection;
 use plasmavmc_types::{ByteSize, MacAddr, VmId};
 use serde_json::Value;
 
 use super::{ApplyError, Done};
 use crate::vm::edits::{cpu, graphics, network, paths};
-use crate::vm::plan::{Blueprint, DiskStep, Entry, drawn_mac};
+use crate::vm::plan::{Blueprint, DiskStep, Entry, disk_file, drawn_mac};
 use crate::vm::{Applied, Beside, Field, Meant, Values, current};
 
 /// Makes a VM.
@@ -21,6 +23,12 @@ pub(super) fn create(
     let known = connection.reader().observe()?;
     if known.iter().any(|observed| observed.name == entry.name) {
         return Err(ApplyError::Changed { what: "there is one of that name now" });
+    }
+    let disk = blueprint.text(Field::DiskPath).map(Path::new);
+    let has_it =
+        |domain: Domain| domain.fields.disks.iter().filter_map(disk_file).any(|file| Some(file) == disk);
+    if known.iter().any(|observed| observed.inactive.domain().is_ok_and(has_it)) {
+        return Err(ApplyError::Changed { what: "another VM has its disk now" });
     }
     let id = VmId::generate();
     let applied = entry.applied.clone().unwrap_or_default();

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::create::differences;
 use super::{ApplyError, Done, StateDir};
-use crate::vm::observe::look;
+use crate::vm::observe::{digest, look};
 use crate::vm::plan::{DiskStep, Entry, FileSeen};
 use crate::vm::{Applied, Beside, Current, Field, Forecast, Meant, Values, current, edits};
 
@@ -69,7 +69,7 @@ pub(super) fn prune(entry: &Entry, connection: &Connection, state: &StateDir) ->
 fn unchanged(entry: &Entry, connection: &Connection, id: VmId) -> Result<Domain, ApplyError> {
     let gone = ApplyError::Changed { what: "it is gone" };
     let now = connection.reader().inactive(id)?.ok_or(gone)?;
-    if entry.digest.as_deref() != Some(now.digest().as_str()) {
+    if entry.digest.as_deref() != Some(digest(&now).as_str()) {
         let renamed = now.domain().is_ok_and(|domain| domain.name != entry.name);
         let what = if renamed { "it has another name" } else { "someone edited it" };
         return Err(ApplyError::Changed { what });

@@ -59,7 +59,7 @@ pub struct Unreadable {
 /// What the host offers to a new VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// The `type` of a new domain: `kvm` where the host has it, else `qemu`.
+    /// The `type` of a new domain: `kvm` where guests run on it, else `qemu`.
     pub kind: String,
     /// The program that runs it, where libvirt is not to choose.
     pub emulator: Option<PathBuf>,
