@@ -17,7 +17,9 @@ pub(super) fn write(root: &Path) -> Result<(), ChoreError> {
 fn write_of(package: &'static str, root: &Path) -> Result<(), ChoreError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--package", package, "--", "docs", "--out"]).arg(root.join("docs"));
+    command
+        .args(["run", "--quiet", "--package", package, "--bin", package, "--", "docs", "--out"])
+        .arg(root.join("docs"));
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(ChoreError::Pages { package, status }),
