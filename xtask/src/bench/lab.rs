@@ -60,6 +60,11 @@ impl<'a> Lab<'a> {
         &self.castra
     }
 
+    /// Another program of the product, built beside it.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.castra.with_file_name(name)
+    }
+
     /// `castra` with these words, run in `dir` by a user who has nothing yet but this lab.
     pub(crate) fn castra(&self, dir: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(&self.castra);
@@ -157,7 +162,16 @@ impl Drop for Lab<'_> {
 fn build(root: &Path, talk: &Stderr) -> Result<PathBuf, BenchError> {
     talk.say("Building castra");
     let mut cargo = Command::new("cargo");
-    output(cargo.current_dir(root).args(["build", "--release", "--locked", "--quiet", "-p", "castra"]))?;
+    output(cargo.current_dir(root).args([
+        "build",
+        "--release",
+        "--locked",
+        "--quiet",
+        "-p",
+        "castra",
+        "-p",
+        "bkt",
+    ]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     Ok(target.join("release/castra"))
 }

@@ -49,9 +49,12 @@ impl Libvirt {
     }
 }
 
+/// The daemon of the system.
+pub(crate) const SYSTEM: &str = "qemu:///system";
+
 /// `virsh list --all` at the daemon of the system.
 pub(crate) fn list() -> Command {
-    virsh("qemu:///system")
+    virsh(SYSTEM)
 }
 
 /// The same at the driver that lives inside `virsh`, without a daemon.

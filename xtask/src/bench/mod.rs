@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod getting_in;
 mod guest;
+mod host;
 mod lab;
 mod launch;
 mod libvirt;
@@ -75,6 +76,8 @@ enum Row {
     Cp,
     /// `castra image pull` against `curl` and `sha512sum`
     Download,
+    /// `bkt vm sync` with nothing to do against `virsh dumpxml` in a shell
+    Host,
 }
 
 impl Row {
@@ -89,6 +92,7 @@ impl Row {
             Self::Exec => 20,
             Self::Cp => 3,
             Self::Download => 7,
+            Self::Host => 7,
         }
     }
 }
@@ -159,6 +163,9 @@ fn measure(lab: &Lab<'_>, args: &BenchArgs, lines: &mut Vec<Line>) -> Vec<Findin
     }
     if asked(Row::Download) {
         keep("download", download::measure(lab, runs(Row::Download)));
+    }
+    if asked(Row::Host) {
+        keep("host", host::measure(lab, runs(Row::Host)));
     }
     findings
 }
