@@ -71,7 +71,15 @@ fn words(text: &str) -> Vec<(Span, Rule)> {
     let mut scanner = Scanner::new(text, &options);
     let mut words = Words { text, depth: 0, last: None, end: 0, faults: Vec::new() };
     // Where a word cannot be read, the parser stops too, and tells why.
-    while let Ok(Some(token)) = scanner.scan() {
+    loop {
+        let token = match scanner.scan() {
+            Ok(Some(token)) => token,
+            Ok(None) => {
+                words.blanks(text.len());
+                break;
+            }
+            Err(_) => break,
+        };
         let span: Span = (scanner.token_start()..scanner.token_end()).into();
         words.blanks(span.start);
         words.word(&token, span);

@@ -17,10 +17,16 @@ pub struct Applied {
     pub fields: Values,
     /// The address of our card, by which it is found again when another one is put before it.
     pub nic: Option<MacAddr>,
+    /// The manifest it was made from, as [`crate::vm::plan::manifest_id`] names it: what another manifest
+    /// does not list is no business of that one.
+    pub manifest: Option<String>,
 }
 
 /// The member that holds the fields.
 const FIELDS: &str = "fields";
+
+/// The member that holds the manifest's id.
+const MANIFEST: &str = "manifest";
 
 /// The member that holds the card's address.
 const NIC: &str = "nic";
@@ -33,7 +39,8 @@ impl Applied {
         let known = |field: Field| written.get(field.as_str()).map(|value| (field, value.clone()));
         let fields = Field::ALL.into_iter().filter_map(known).collect();
         let nic = object.get(NIC).and_then(Value::as_str).and_then(|text| text.parse().ok());
-        Some(Self { fields, nic })
+        let manifest = object.get(MANIFEST).and_then(Value::as_str).map(ToOwned::to_owned);
+        Some(Self { fields, nic, manifest })
     }
 
     /// The mark that says it, for the VM of this key.
@@ -43,6 +50,9 @@ impl Applied {
         let mut object = Map::from_iter([(FIELDS.to_owned(), Value::Object(fields))]);
         if let Some(nic) = self.nic {
             object.insert(NIC.to_owned(), Value::String(nic.to_string()));
+        }
+        if let Some(manifest) = &self.manifest {
+            object.insert(MANIFEST.to_owned(), Value::String(manifest.clone()));
         }
         Mark { key: key.to_owned(), applied: Value::Object(object).to_string() }
     }
@@ -64,7 +74,8 @@ mod tests {
             (Field::Title, Value::Null),
             (Field::IsoSources, json!(["/iso/a b.iso"])),
         ]);
-        let applied = Applied { fields, nic: Some("52:54:00:01:02:03".parse().unwrap()) };
+        let nic = Some("52:54:00:01:02:03".parse().unwrap());
+        let applied = Applied { fields, nic, manifest: Some("0123456789abcdef".to_owned()) };
         let written = applied.to_mark("web");
         assert_eq!(written.key, "web");
         assert!(!written.applied.contains('\n'));

@@ -349,7 +349,7 @@ mod tests {
         let meant = Meant { wanted: Some(&wanted), applied: None };
         assert_eq!(meant.disk(&two.fields).unwrap().target, "vdb");
         let moved = Values::from([(Field::DiskPath, json!("/images/new.qcow2"))]);
-        let applied = Applied { fields: wanted.clone(), nic: None };
+        let applied = Applied { fields: wanted.clone(), ..Applied::default() };
         let meant = Meant { wanted: Some(&moved), applied: Some(&applied) };
         assert_eq!(meant.disk(&two.fields).unwrap().target, "vdb");
     }
@@ -359,7 +359,7 @@ mod tests {
         let mut two = domain();
         two.fields.nics.insert(0, nic("direct", 9));
         let ours = two.fields.nics[1].mac;
-        let applied = Applied { fields: Values::new(), nic: ours };
+        let applied = Applied { nic: ours, ..Applied::default() };
         let meant = Meant { wanted: None, applied: Some(&applied) };
         assert_eq!(meant.nic(&two.fields).unwrap().0, 1);
         assert_eq!(Meant::default().nic(&two.fields).unwrap().0, 0);

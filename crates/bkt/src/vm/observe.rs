@@ -18,7 +18,7 @@ use plasmavmc_types::{Accelerator, ByteSize, DiskFormat};
 use sha2::{Digest, Sha256};
 
 use super::PowerState;
-use super::plan::{FileSeen, Host, Observation, Seen, Unreadable, files_to_look_at};
+use super::plan::{FileSeen, Host, Observation, Seen, Unreadable, files_to_look_at, is_here};
 use crate::manifest::VmManifest;
 
 /// The bytes of a qcow2 header that say how large the disk is, with room for what follows it.
@@ -50,9 +50,12 @@ pub fn observe(connection: &Connection, manifest: &VmManifest) -> Result<Observa
     if manifest.vms.keys().any(|name| !is_there(name.as_str())) {
         observation.host = Some(host(&reader.host()?, &observation.uri));
     }
-    for path in files_to_look_at(manifest, &observation.domains) {
-        let file = look(&path);
-        observation.files.insert(path, file);
+    // Files of the same name on this machine would say nothing of those of another.
+    if is_here(&observation.uri) {
+        for path in files_to_look_at(manifest, &observation.domains) {
+            let file = look(&path);
+            observation.files.insert(path, file);
+        }
     }
     Ok(observation)
 }

@@ -96,6 +96,12 @@ pub enum PowerError {
         /// The VM.
         name: String,
     },
+    /// Its guest is on its way down, and may still be writing.
+    #[error("`{name}` is powering off")]
+    PoweringOff {
+        /// The VM.
+        name: String,
+    },
     /// Its guest did not power off in time.
     #[error("`{name}` did not power off within {} s; it still runs", waited.as_secs())]
     TimedOut {
@@ -147,7 +153,11 @@ pub fn start(connection: &Connection, target: &Target) -> Result<PowerOutcome, P
     let virsh = |error| PowerError::Virsh { name: target.name.clone(), source: Box::new(error) };
     let state = state(connection, target)?;
     let Some(outcome) = decide_start(state, target.saved) else {
-        return Err(PowerError::Crashed { name: target.name.clone() });
+        let name = target.name.clone();
+        return Err(match state {
+            DomainState::InShutdown => PowerError::PoweringOff { name },
+            _ => PowerError::Crashed { name },
+        });
     };
     let writer = connection.writer();
     match outcome {
@@ -254,7 +264,9 @@ impl Explain for PowerError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSuchVm { .. } => ErrorKind::Usage,
-            Self::CannotBeAsked { .. } | Self::Crashed { .. } => ErrorKind::Conflict,
+            Self::CannotBeAsked { .. } | Self::Crashed { .. } | Self::PoweringOff { .. } => {
+                ErrorKind::Conflict
+            }
             Self::TimedOut { .. } => ErrorKind::Timeout,
             Self::Virsh { source, .. } => source.kind(),
         }
@@ -270,6 +282,9 @@ impl Explain for PowerError {
                 format!("let it go on first: `bkt vm start {}`", quoted(name)),
                 format!("or pull its plug: `bkt vm stop --force {}`", quoted(name)),
             ],
+            Self::PoweringOff { name } => {
+                vec![format!("once it is off: `bkt vm start {}`", quoted(name))]
+            }
             Self::Crashed { name } => {
                 vec![format!("end its process first: `bkt vm stop --force {}`", quoted(name))]
             }

@@ -7,7 +7,7 @@ use plasmavmc_libvirt::virsh::Connection;
 
 use super::into_manifest::{captured, taken};
 use super::observe::observe;
-use super::plan::{Action, Decision, Entry, Options, VmPlan};
+use super::plan::{Action, Decision, Entry, Options, VmPlan, manifest_id};
 use super::status::status;
 use super::sync::{SyncError, execute, plan_sync};
 use super::{Capture, CaptureOptions, Outcome, Place, capture};
@@ -49,7 +49,8 @@ impl Subsystem for VmSubsystem {
     fn plan_sync(&self) -> Result<Box<dyn Plan + '_>, SubsystemError> {
         let manifest = self.place.manifest().map_err(failed)?;
         let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
-        let plan = plan_sync(&connection, &manifest.manifest, &self.options).map_err(failed)?;
+        let options = Options { manifest: Some(manifest_id(&manifest.path)), ..self.options.clone() };
+        let plan = plan_sync(&connection, &manifest.manifest, &options).map_err(failed)?;
         Ok(Box::new(SyncPlan { subsystem: self, manifest, connection, plan }))
     }
 

@@ -99,6 +99,16 @@ pub fn execute_file(
     Ok(apply::apply(&file.plan, connection, state, told))
 }
 
+/// Whether a plan of a file still holds. Changes nothing; it is asked again under the lock.
+///
+/// # Errors
+/// [`SyncError`] where it does not.
+pub fn check_file(file: &PlanFile, connection: &Connection) -> Result<(), SyncError> {
+    let observation =
+        observe(connection, &VmManifest::default()).map_err(|source| SyncError::Virsh { source })?;
+    file.check(&observation).map_err(|source| SyncError::Plan { source })
+}
+
 impl Explain for SyncError {
     fn kind(&self) -> ErrorKind {
         match self {

@@ -162,10 +162,8 @@ impl<'c> Writer<'c> {
             Some(path) => args.extend([OsStr::new("--source"), path.as_os_str(), OsStr::new("--update")]),
             None => args.push(OsStr::new("--eject")),
         }
-        args.push(OsStr::new("--config"));
-        if live {
-            args.push(OsStr::new("--live"));
-        }
+        // One of the two: with both, virsh looks for the medium in the inactive XML alone.
+        args.push(OsStr::new(if live { "--live" } else { "--config" }));
         self.on(id, "change the medium", &args, REQUEST_BOUND).map(drop)
     }
 

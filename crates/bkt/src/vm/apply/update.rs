@@ -30,6 +30,10 @@ pub(super) fn update(entry: &Entry, connection: &Connection, state: &StateDir) -
     failpoint::hit("sync.disk-made");
     // What was read before the disk was made may be old by now: libvirt itself does not compare.
     unchanged(entry, connection, id)?;
+    // Before the mark that says so: killed in between, it would look like somebody's edit.
+    if let Some(autostart) = change.autostart() {
+        writer.set_autostart(id, autostart)?;
+    }
     define(&writer, &planned, &mut done)?;
     failpoint::hit("sync.defined");
     let after = writer.with_secrets(id)?;
@@ -161,7 +165,12 @@ impl<'e> Planned<'e> {
         Ok(what)
     }
 
-    /// What is not in the definition: whether it starts with the host, and the media of a running VM.
+    /// Whether it is to start with the host, where that changes.
+    fn autostart(&self) -> Option<bool> {
+        self.changes.get(&Field::Autostart).and_then(Value::as_bool)
+    }
+
+    /// What is not in the definition: the media of a running VM.
     fn beside(
         &self,
         writer: &Writer<'_>,
@@ -169,9 +178,6 @@ impl<'e> Planned<'e> {
         edits: &[Edit],
         done: &mut Done,
     ) -> Result<(), ApplyError> {
-        if let Some(autostart) = self.changes.get(&Field::Autostart).and_then(Value::as_bool) {
-            writer.set_autostart(id, autostart)?;
-        }
         let is_live =
             |field| self.entry.made().any(|one| one.field == field && one.forecast == Forecast::Live);
         if !is_live(Field::IsoSources) {

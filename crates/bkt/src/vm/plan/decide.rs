@@ -71,7 +71,7 @@ impl<'o> World<'o> {
         }
         match self.by_name.get(name) {
             Some(seen) => plan_existing(self, seen, definition, options),
-            None => self.plan_new(name, definition),
+            None => self.plan_new(name, definition, options),
         }
     }
 
@@ -86,7 +86,7 @@ impl<'o> World<'o> {
         !matches!(self.observation.files.get(path), Some(FileSeen::Missing))
     }
 
-    fn plan_new(&self, name: &str, definition: &VmDefinition) -> Entry {
+    fn plan_new(&self, name: &str, definition: &VmDefinition, options: &Options) -> Entry {
         // One of ours, renamed: making it again would give its disk to two VMs.
         if let Some(seen) = self.by_key.get(name)
             && disk_files(&seen.domain).any(|disk| disk == definition.disk_path)
@@ -116,7 +116,7 @@ impl<'o> World<'o> {
         Entry {
             disk,
             notes: said.absent.into_iter().map(Note::Absent).collect(),
-            applied: Some(Applied { fields, nic: None }),
+            applied: Some(Applied { fields, nic: None, manifest: options.manifest.clone() }),
             ..Entry::new(name, Action::Create { blueprint })
         }
     }
@@ -128,6 +128,12 @@ impl<'o> World<'o> {
     ) -> Result<(Option<DiskStep>, DiskFormat), Refusal> {
         let (path, size_gb) = (definition.disk_path.clone(), definition.disk_size_gb.get());
         match self.observation.files.get(&path) {
+            None if definition.create_if_missing && self.observation.is_elsewhere() => {
+                let what = "on another machine, where it cannot be made: make it there, and leave \
+                            `create_if_missing` out"
+                    .to_owned();
+                Err(Refusal::DiskUnfit { path, what })
+            }
             // Nobody looked: it is what a manifest's disks are.
             None | Some(FileSeen::Unreadable) => Ok((None, DiskFormat::Qcow2)),
             Some(FileSeen::Disk { format, .. }) => Ok((None, *format)),
@@ -145,6 +151,12 @@ fn plan_unlisted(seen: &Seen, manifest: &VmManifest, options: &Options) -> Optio
     let mark = seen.domain.mark.as_ref()?;
     let name = &seen.domain.name;
     let entry = |action| Entry::of(seen, action);
+    let made_from = || Applied::read(mark).and_then(|applied| applied.manifest);
+    let is_named = options.only.as_ref().is_some_and(|only| only.contains(name));
+    if options.manifest.is_some() && made_from() != options.manifest && !is_named {
+        // Another manifest's, or nobody knows whose.
+        return None;
+    }
     if mark.key != *name {
         // Renamed, which is told where the manifest lists its key, or a copy that took the mark along.
         let note = Note::Copied { of: mark.key.clone() };

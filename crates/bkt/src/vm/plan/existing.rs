@@ -36,14 +36,15 @@ pub(super) fn plan_existing(
     };
     let wanted = wanted(definition, &|path| in_drive(path) || world.is_usable(path));
     let meant = Meant { wanted: Some(&wanted.values), applied: applied.as_ref() };
-    let compared = Compared::new(world, seen, &wanted.values, meant, options);
+    let mut compared = Compared::new(world, seen, &wanted.values, meant, options);
     let mut notes: Vec<Note> = wanted.absent.into_iter().map(Note::Absent).collect();
     notes.extend(compared.notes(world, applied.as_ref()));
     if is_ours && applied.is_none() {
         notes.push(Note::MarkUnreadable);
     }
-    let after = compared.applied_after(seen);
-    let (changes, disk) = compared.finish(world, &domain.name, definition);
+    let disk = compared.settle_disk(world, &domain.name, definition);
+    let after = compared.applied_after(seen, disk.as_ref());
+    let changes = compared.changes;
     let made = |change: &Change| matches!(change.decision, Decision::Make | Decision::TakeTheirs);
     let action = if !is_ours && !options.adopt {
         Action::Refuse { refusal: Refusal::NotOurs }
@@ -67,6 +68,8 @@ struct Compared<'a> {
     /// The file of the disk that is meant, where it has one.
     disk: Option<PathBuf>,
     disk_size: Option<ByteSize>,
+    /// The manifest's id.
+    manifest: Option<String>,
 }
 
 impl<'a> Compared<'a> {
@@ -86,7 +89,8 @@ impl<'a> Compared<'a> {
             allowed: &options.allowed,
         };
         let changes = changes(wanted, &current, meant.applied, &situation, options);
-        Self { wanted, meant, current, changes, disk, disk_size: beside.disk_size }
+        let manifest = options.manifest.clone();
+        Self { wanted, meant, current, changes, disk, disk_size: beside.disk_size, manifest }
     }
 
     fn is_changed(&self, field: Field) -> bool {
@@ -111,16 +115,26 @@ impl<'a> Compared<'a> {
     }
 
     /// What is noted in the domain once the changes were made.
-    fn applied_after(&self, seen: &Seen) -> Applied {
+    fn applied_after(&self, seen: &Seen, step: Option<&DiskStep>) -> Applied {
         let before = self.meant.applied;
         let mut fields = applied_after(self.wanted, &self.changes, before);
-        // What nobody could read keeps its old note.
-        if self.wanted.contains_key(&Field::DiskSizeGb) && self.disk_size.is_none() {
-            fields.remove(&Field::DiskSizeGb);
-            let old = before.and_then(|applied| applied.fields.get_key_value(&Field::DiskSizeGb));
-            fields.extend(old.map(|(field, value)| (*field, value.clone())));
+        let repointed = self.changes.iter().find(|change| change.field == Field::DiskPath);
+        let is_made = matches!(step, Some(DiskStep::Create { .. }));
+        if self.wanted.contains_key(&Field::DiskSizeGb) && !is_made {
+            match repointed {
+                // The size of another file is not known before it is the VM's.
+                Some(change) if change.decision == Decision::Make => drop(fields.remove(&Field::DiskSizeGb)),
+                None if self.disk_size.is_some() => {}
+                // What nobody could read, or compare, keeps its old note.
+                Some(_) | None => {
+                    fields.remove(&Field::DiskSizeGb);
+                    let old = before.and_then(|applied| applied.fields.get_key_value(&Field::DiskSizeGb));
+                    fields.extend(old.map(|(field, value)| (*field, value.clone())));
+                }
+            }
         }
-        Applied { nic: self.nic_after(seen), fields }
+        let manifest = before.and_then(|applied| applied.manifest.clone()).or_else(|| self.manifest.clone());
+        Applied { nic: self.nic_after(seen), fields, manifest }
     }
 
     /// The address of our card once the changes were made.
@@ -144,13 +158,12 @@ impl<'a> Compared<'a> {
         }
     }
 
-    /// The changes, and what is done to the disk.
-    fn finish(
-        mut self,
-        world: &World<'_>,
-        name: &str,
-        definition: &VmDefinition,
-    ) -> (Vec<Change>, Option<DiskStep>) {
+    /// What is done to the disk. Blocks a change of its path that cannot be made.
+    fn settle_disk(&mut self, world: &World<'_>, name: &str, definition: &VmDefinition) -> Option<DiskStep> {
+        // The size that was compared is that of the old disk, which is not to grow for another's sake.
+        if self.is_changed(Field::DiskPath) {
+            self.changes.retain(|change| change.field != Field::DiskSizeGb);
+        }
         let mut step = None;
         for change in self.changes.iter_mut().filter(|change| change.decision == Decision::Make) {
             match change.field {
@@ -172,11 +185,7 @@ impl<'a> Compared<'a> {
                 _ => {}
             }
         }
-        // The size that was compared is that of the old disk.
-        if self.is_changed(Field::DiskPath) {
-            self.changes.retain(|change| change.field != Field::DiskSizeGb);
-        }
-        (self.changes, step)
+        step
     }
 }
 

@@ -22,16 +22,17 @@ mod text;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use blueprint::Blueprint;
 pub use change::{Change, Decision};
 pub use decide::{files_to_look_at, plan};
 pub use existing::{drawn_mac, new_disk_format, pending};
-pub use observation::{FileSeen, Files, Host, Observation, Seen, Unreadable, disk_file};
+pub use observation::{FileSeen, Files, Host, Observation, Seen, Unreadable, disk_file, is_here};
 use plasmavmc_types::VmId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 pub use text::shown;
 
 use super::applied::Applied;
@@ -52,6 +53,15 @@ pub struct Options {
     pub keep_mine: bool,
     /// The fields in which the VM wins where someone edited it.
     pub take_theirs: BTreeSet<Field>,
+    /// The manifest, as [`manifest_id`] names it; none where it has no place.
+    pub manifest: Option<String>,
+}
+
+/// What tells the manifest at this place from those of other places.
+pub fn manifest_id(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a sync will do.

@@ -26,6 +26,18 @@ pub struct Observation {
     pub host: Option<Host>,
 }
 
+/// Whether a connection leads to this machine: its URI names no host.
+pub fn is_here(uri: &str) -> bool {
+    uri.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/'))
+}
+
+impl Observation {
+    /// Whether the VMs are on another machine, whose files nobody here can look at or make.
+    pub fn is_elsewhere(&self) -> bool {
+        self.uri.contains("://") && !is_here(&self.uri)
+    }
+}
+
 /// A domain.
 #[derive(Debug, Clone)]
 pub struct Seen {

@@ -173,6 +173,65 @@ fn a_disk_grows_where_that_is_allowed_and_never_shrinks() {
 }
 
 #[test]
+fn a_disk_never_grows_because_of_the_size_of_another() {
+    let mut wish = definition();
+    let there = applied(&wish);
+    wish.disk_size_gb = 100.try_into().unwrap();
+    wish.disk_path = "/images/new.qcow2".into();
+    let mut observation = world(vec![seen(there.clone())]);
+    observation.files.insert("/images/new.qcow2".into(), FileSeen::Missing);
+    let plan_with = |wish: &VmDefinition, allowed: &[Danger]| {
+        let options = Options { allowed: allowed.iter().copied().collect(), ..Options::default() };
+        only(plan(&manifest(wish.clone()), &observation, &options))
+    };
+    let blocked = plan_with(&wish, &[Danger::GrowDisks]);
+    assert_eq!((blocked.changes[0].decision, blocked.disk.clone()), (Decision::Blocked, None));
+    // Nothing was done, so nothing is noted as done.
+    let mark = |entry: &Entry| entry.applied.clone().unwrap().fields;
+    assert_eq!(mark(&blocked)[&Field::DiskPath], json!("/images/web.qcow2"));
+    assert_eq!(mark(&blocked)[&Field::DiskSizeGb], json!(80));
+    let dangers = [Danger::GrowDisks, Danger::DiskChange];
+    let missing = plan_with(&wish, &dangers);
+    assert_eq!((missing.changes[0].decision, missing.disk.clone()), (Decision::Blocked, None));
+    assert_eq!(mark(&missing)[&Field::DiskPath], json!("/images/web.qcow2"));
+    wish.create_if_missing = true;
+    let path: PathBuf = "/images/new.qcow2".into();
+    let made = plan_with(&wish, &dangers);
+    assert_eq!(made.disk, Some(DiskStep::Create { path, size_gb: 100 }));
+    assert_eq!(mark(&made)[&Field::DiskSizeGb], json!(100));
+}
+
+#[test]
+fn what_another_manifest_made_is_not_pruned_unless_it_is_named() {
+    let of = |id: &str| Options { manifest: Some(id.to_owned()), prune: true, ..Options::default() };
+    let observation = world(vec![seen(domain())]);
+    let made = only(plan(&manifest(definition()), &observation, &Options { adopt: true, ..of("a") }));
+    let mark = made.applied.unwrap().to_mark("web");
+    let observation = world(vec![seen(Domain { mark: Some(mark), ..domain() })]);
+    let nothing = VmManifest::default();
+    assert_eq!(only(plan(&nothing, &observation, &of("a"))).action, Action::Prune);
+    assert_eq!(plan(&nothing, &observation, &of("b")).vms, []);
+    let named = Options { only: Some(["web".to_owned()].into()), ..of("b") };
+    assert_eq!(only(plan(&nothing, &observation, &named)).action, Action::Prune);
+}
+
+#[test]
+fn files_of_this_machine_say_nothing_of_another() {
+    assert!(is_here("qemu:///system") && is_here("qemu+unix:///system?socket=/x"));
+    assert!(!is_here("qemu+ssh://server/system"));
+    let mut observation = world(Vec::new());
+    observation.uri = "qemu+ssh://server/system".to_owned();
+    observation.files = Files::new();
+    let mut wish = definition();
+    wish.create_if_missing = true;
+    let refused = only(plan(&manifest(wish.clone()), &observation, &Options::default()));
+    assert!(matches!(refusal(&refused), Refusal::DiskUnfit { .. }), "{refused:?}");
+    wish.create_if_missing = false;
+    let entry = only(plan(&manifest(wish), &observation, &Options::default()));
+    assert!(matches!(entry.action, Action::Create { .. }) && entry.disk.is_none(), "{entry:?}");
+}
+
+#[test]
 fn a_disk_that_nobody_can_read_is_told_once_and_not_compared() {
     let mut observation = world(vec![seen(domain())]);
     observation.files.insert("/images/web.qcow2".into(), FileSeen::Unreadable);

@@ -144,8 +144,14 @@ impl Store {
         if !matches!(record.origin, Origin::Downloaded { .. }) {
             record::write(&self.record_path(record.sha512), &record.clone().with_origin(origin.clone()))?;
         }
+        let path = self.pointer_path(&resolved.name, resolved.arch);
+        let there: Option<Pointer> = record::read(&path);
+        // What the download of these very bytes told of them, such as their validator, stays true.
+        let known =
+            there.filter(|pointer| pointer.sha512 == record.sha512).and_then(|pointer| pointer.origin);
+        let origin = known.filter(|known| same_download(known, &origin)).unwrap_or(origin);
         let pointer = Pointer::new(resolved.name.clone(), resolved.arch, record.sha512, origin);
-        record::write(&self.pointer_path(&resolved.name, resolved.arch), &pointer)?;
+        record::write(&path, &pointer)?;
         Ok(())
     }
 
@@ -173,6 +179,11 @@ impl Store {
         let name = record.name.clone();
         Ok(self.image(record, &name))
     }
+}
+
+/// Whether both are downloads from one place.
+fn same_download(a: &Origin, b: &Origin) -> bool {
+    matches!((a, b), (Origin::Downloaded { url: a, .. }, Origin::Downloaded { url: b, .. }) if a == b)
 }
 
 /// Where `url` is asked for.

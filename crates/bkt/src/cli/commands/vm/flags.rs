@@ -7,8 +7,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::targets::check_listed;
 use crate::cli::error::CliError;
-use crate::manifest::VmManifest;
-use crate::vm::plan::Options;
+use crate::manifest::ManifestFile;
+use crate::vm::plan::{Options, manifest_id};
 use crate::vm::{Danger, Field};
 
 /// What a person allows and asks for beside the manifest.
@@ -47,8 +47,11 @@ pub(crate) struct PlanFlags {
     grow_disks: bool,
 }
 
+/// The fields that can be taken: of media the manifest says more (URLs, order, those not there yet) than
+/// can be seen in drives, so `bkt vm capture` writes them.
 fn fields() -> impl TypedValueParser<Value = Field> {
-    PossibleValuesParser::new(Field::ALL.map(Field::as_str)).map(|word| {
+    let takeable = Field::ALL.into_iter().filter(|field| *field != Field::IsoSources);
+    PossibleValuesParser::new(takeable.map(Field::as_str).collect::<Vec<_>>()).map(|word| {
         let named = Field::ALL.into_iter().find(|field| field.as_str() == word);
         named.expect("every word on the list is a field")
     })
@@ -56,9 +59,9 @@ fn fields() -> impl TypedValueParser<Value = Field> {
 
 impl PlanFlags {
     /// The options of a plan for that manifest.
-    pub(super) fn options(&self, manifest: &VmManifest) -> Result<Options, CliError> {
+    pub(super) fn options(&self, manifest: &ManifestFile) -> Result<Options, CliError> {
         if !self.prune {
-            check_listed(&self.vms, manifest)?;
+            check_listed(&self.vms, &manifest.manifest)?;
         }
         let dangers = [
             (self.allow_firmware_change, Danger::FirmwareChange),
@@ -72,6 +75,7 @@ impl PlanFlags {
             allowed: dangers.into_iter().filter(|(given, _)| *given).map(|(_, danger)| danger).collect(),
             keep_mine: self.keep_mine,
             take_theirs: self.take_theirs.iter().copied().collect::<BTreeSet<_>>(),
+            manifest: Some(manifest_id(&manifest.path)),
         })
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct PlanArgs {
 pub(super) fn run(args: &PlanArgs, face: &Face) -> Result<u8, CliError> {
     let place = face.place()?;
     let manifest = place.manifest()?;
-    let options = args.flags.options(&manifest.manifest)?;
+    let options = args.flags.options(&manifest)?;
     let outcome = match &args.against {
         Some(dir) => {
             let observation = read_dumps(&place.current_dir.join(dir))?;

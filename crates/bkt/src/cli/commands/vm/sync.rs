@@ -16,10 +16,10 @@ use crate::subsystem::Failure;
 use crate::vm::Place;
 use crate::vm::apply::{ApplyError, Done, Report};
 use crate::vm::into_manifest::taken;
-use crate::vm::plan::VmPlan;
+use crate::vm::plan::{VmPlan, is_here};
 use crate::vm::plan_file::PlanFile;
 use crate::vm::preflight::{Facts, Finding, preflight};
-use crate::vm::sync::{execute, execute_file, plan_sync};
+use crate::vm::sync::{check_file, execute, execute_file, plan_sync};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,7 +64,7 @@ pub(super) fn run(args: &SyncArgs, face: &Face) -> Result<u8, CliError> {
         return from_file(path, args.dry_run, &place, face);
     }
     let manifest = place.manifest()?;
-    let options = args.flags.options(&manifest.manifest)?;
+    let options = args.flags.options(&manifest)?;
     let connection = place.connection(&manifest.manifest)?;
     let plan = plan_sync(&connection, &manifest.manifest, &options)?;
     let findings = findings(&connection, &plan)?;
@@ -96,6 +96,8 @@ fn from_file(path: &Path, dry_run: bool, place: &Place, face: &Face) -> Result<u
         return shown(&outcome.dry(), face);
     }
     if !file.plan.taken().is_empty() {
+        // Before anything is written: a plan that is out of date changes no manifest either.
+        check_file(&file, &connection)?;
         let manifest = place.manifest()?;
         take_theirs(&file.plan, &manifest, place)?;
     }
@@ -117,7 +119,8 @@ fn take_theirs(plan: &VmPlan, manifest: &ManifestFile, place: &Place) -> Result<
 
 /// What is wrong with the host for a plan that does something.
 pub(super) fn findings(connection: &Connection, plan: &VmPlan) -> Result<Vec<Finding>, CliError> {
-    if plan.is_empty() {
+    // What this machine has says nothing of another.
+    if plan.is_empty() || !is_here(&plan.uri) {
         return Ok(Vec::new());
     }
     Ok(preflight(plan, &Facts::gather(connection, plan)?))
