@@ -2,7 +2,8 @@
 //! `agent_lab` cannot show.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -56,6 +57,16 @@ fn programs_and_files_need_no_network() {
     env.castra(["down", "--now"]).succeeded();
 }
 
+/// Reads what a child writes until that, byte by byte: a prompt ends no line.
+fn until(child: &mut Child, end: &str) {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        child.stdout.as_mut().unwrap().read_exact(&mut byte).unwrap();
+        read.push(byte[0]);
+    }
+}
+
 #[test]
 fn programs_and_shells_in_a_guest_hear_ctrl_c() {
     let env = linux();
@@ -68,9 +79,13 @@ fn programs_and_shells_in_a_guest_hear_ctrl_c() {
     let mut child = on_a_terminal(&env, "shell web");
     child.stdin.as_mut().unwrap().write_all(b"echo rea''dy; sleep 600\n").unwrap();
     while line(&mut child) != "ready" {}
+    // Each waits for the prompt: a shell throws away what was typed while it set up its terminal.
     child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    until(&mut child, "# ");
     // At a prompt it is no end of the session either.
-    child.stdin.as_mut().unwrap().write_all(b"\x03echo st''ill; exit 6\n").unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"\x03").unwrap();
+    until(&mut child, "# ");
+    child.stdin.as_mut().unwrap().write_all(b"echo st''ill; exit 6\n").unwrap();
     let answer = wait(child, BOUND).succeeded();
     assert!(answer.stdout.contains("still\r\n") && answer.stdout.contains("code=6"), "{answer}");
     env.castra(["down", "--now"]).succeeded();
