@@ -17,6 +17,7 @@ pub use castra_agent_proto::limits::MAX_MESSAGE;
 use super::error::Error;
 use super::guest::{GuestSelection, known_vms, with_broker};
 use super::logs::Follow;
+use super::output::OperationOutput;
 use super::project::WorkspaceId;
 use super::selection::{WorkspaceSelection, target};
 use super::session::Session;
@@ -51,7 +52,10 @@ pub struct PublishOutcome {
 ///
 /// # Errors
 /// [`Error::Publish`] where it breaks a rule; [`Error::Guest`] where the guest is not there.
-pub fn publish(session: &Session, options: &PublishOptions) -> Result<PublishOutcome, Error> {
+pub fn publish(
+    session: &Session,
+    options: &PublishOptions,
+) -> Result<OperationOutput<PublishOutcome>, Error> {
     let publication = Publication::new(&options.topic, options.message.clone())?;
     let target = target(session, &options.guest.workspace)?;
     let vm = known_vms(&target)?.choose(options.guest.vm.as_ref())?;
@@ -59,7 +63,8 @@ pub fn publish(session: &Session, options: &PublishOptions) -> Result<PublishOut
         publish_to(&target.layout, &vm, &publication, options.guest.wait)
     })?;
     let bytes = publication.message.len() as u64;
-    Ok(PublishOutcome { workspace: target.id, vm, topic: publication.topic, bytes })
+    let value = PublishOutcome { workspace: target.id, vm, topic: publication.topic, bytes };
+    Ok(OperationOutput { value, diagnostics: target.note.into_iter().collect() })
 }
 
 /// What to listen to.
@@ -97,7 +102,7 @@ pub fn tail(
     options: &TailOptions,
     interrupt: Option<BorrowedFd<'_>>,
     sink: &mut dyn FnMut(&BusMessage) -> ControlFlow<()>,
-) -> Result<TailOutcome, Error> {
+) -> Result<OperationOutput<TailOutcome>, Error> {
     let target = target(session, &options.workspace)?;
     let vm = options.vm.as_ref().map(|vm| known_vms(&target)?.choose(Some(vm))).transpose()?;
     let wanted = TailWanted {
@@ -125,5 +130,6 @@ pub fn tail(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(TailOutcome { workspace: target.id, messages })
+    let value = TailOutcome { workspace: target.id, messages };
+    Ok(OperationOutput { value, diagnostics: target.note.into_iter().collect() })
 }

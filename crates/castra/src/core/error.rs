@@ -185,6 +185,14 @@ pub enum Error {
         /// Its workspace.
         workspace: String,
     },
+    /// What of a workspace may go is not known: the config it belongs to is of no use.
+    #[error("what of workspace `{workspace}` may go is not certain: {why}")]
+    NotToBeCleaned {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// What is wrong with its config, and where.
+        why: String,
+    },
     /// A file is in the way.
     #[error("`{}` exists already", path.display())]
     Exists {
@@ -417,7 +425,7 @@ impl Explain for Error {
             | Self::NothingRuns
             | Self::NotMounted { .. }
             | Self::NotRunning { .. } => ErrorKind::Conflict,
-            Self::PathForSsh { .. } => ErrorKind::Config,
+            Self::PathForSsh { .. } | Self::NotToBeCleaned { .. } => ErrorKind::Config,
             Self::ImagesDiffer { .. } => ErrorKind::Image,
             Self::NotReady { .. } | Self::WouldNotDie { .. } => ErrorKind::Timeout,
             Self::StoppedWhileStarting { .. } => ErrorKind::Launch,

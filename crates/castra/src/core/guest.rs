@@ -63,7 +63,8 @@ pub struct Guest {
 }
 
 /// Opens a line to a guest's agent, whose waits end, the one for the guest among them, once `interrupt` can
-/// be read. `told` hears of it where a guest that boots is waited for longer.
+/// be read. `told` hears of it where a guest that boots is waited for longer, and where the config is of no
+/// use.
 ///
 /// # Errors
 /// [`Error::NotRunning`] where its VM does not run; [`Error::Guest`] where it is not reachable in time.
@@ -74,6 +75,7 @@ pub fn connect(
     told: &mut dyn FnMut(Diagnostic),
 ) -> Result<Guest, Error> {
     let target = target(session, &selection.workspace)?;
+    target.note.iter().cloned().for_each(&mut *told);
     let vm = known_vms(&target)?.choose(selection.vm.as_ref())?;
     let attach = |wait| Channel::attach_unless(&target.layout, &vm, wait, interrupt);
     let channel = match with_broker(session, &target, Some(&vm), || attach(selection.wait)) {

@@ -4,6 +4,7 @@
 //!
 //! Reads only. Tests: below, and `tests/it/selection.rs`.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use plasmavmc_host::Layout;
@@ -12,8 +13,8 @@ use super::error::Error;
 use super::output::Diagnostic;
 use super::project::{WorkspaceId, config_state_root};
 use super::session::Session;
-use super::workspace::{KnownWorkspace, known, of_id};
-use crate::config::{self, ConfigError, ConfigOrigin, Lookup, Project};
+use super::workspace::{KnownWorkspace, Origin, known, of_id};
+use crate::config::{self, ConfigError, ConfigOrigin, FILE_NAME, Lookup, Project};
 pub use crate::config::{Discovery, Synthesis};
 
 /// How a project is found.
@@ -69,6 +70,9 @@ pub struct Target {
     pub project: Option<Project>,
     /// Whose it is.
     pub owner: Owner,
+    /// What a person should know about how it was found, where one was meant: that its config is of no
+    /// use, and it is taken as its last `up` left it.
+    pub note: Option<Diagnostic>,
     /// The project's name where the config is not to be had.
     name: String,
     /// Its root without symbolic links.
@@ -95,6 +99,7 @@ impl Target {
             config: project.config_path.clone(),
             name: project.name.to_string(),
             owner: Owner::Here,
+            note: None,
             place: root.canonicalize().unwrap_or_else(|_| root.to_owned()),
             project: Some(project),
         }
@@ -112,6 +117,7 @@ impl Target {
             layout: workspace.layout,
             config: identity.config,
             owner: Owner::Elsewhere,
+            note: None,
             name: identity.project,
         }
     }
@@ -154,10 +160,80 @@ impl Selected {
         for target in self.targets.iter_mut().filter(|target| Some(target.config.as_path()) == config) {
             (target.owner, known) = (Owner::Here, true);
         }
-        let taken = if known { "taken as its last `castra up` left it" } else { "left out" };
-        let note = Diagnostic::warning(format!("the project here is {taken}: {error}"));
-        self.notes.push(note.with_hint("`castra up --plan` shows what is wrong with its config"));
+        self.notes.push(of_no_use(error, if known { Taken::AsLeft } else { Taken::Out }));
     }
+}
+
+/// What becomes of a project whose config is of no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// It is taken as its last `up` left it.
+    AsLeft,
+    /// It was never up, and is left out.
+    Out,
+}
+
+/// That a config is of no use, and where: the place of its first fault as editors and terminals open it.
+fn of_no_use(error: &ConfigError, taken: Taken) -> Diagnostic {
+    let taken = match taken {
+        Taken::AsLeft => "taken as its last `castra up` left it",
+        Taken::Out => "left out",
+    };
+    let (why, hint) = match error {
+        ConfigError::Faulty { faults, .. } if !faults.is_empty() => {
+            let (first, more) = (&faults[0], faults.len() - 1);
+            let at = format!("{}:{}:{}", first.file.display(), first.position.line, first.position.column);
+            let more = match more {
+                0 => String::new(),
+                1 => ", and 1 more fault".to_owned(),
+                more => format!(", and {more} more faults"),
+            };
+            (
+                format!("{at}: {}{more}", first.message),
+                "`castra up --plan` shows what is wrong with its config",
+            )
+        }
+        ConfigError::NotFound { .. } | ConfigError::Missing { .. } => {
+            (error.to_string(), "put its config back, or end what runs: `castra down`")
+        }
+        error => (error.to_string(), "`castra up --plan` shows what is wrong with its config"),
+    };
+    Diagnostic::warning(format!("the project here is {taken}: {why}")).with_hint(hint)
+}
+
+/// The workspaces of a project whose config is of no use, the one that was last used first: its VMs may
+/// run, and are what its last `up` said. None where it was never up, or the config is somebody else's.
+fn left_by_last_up(session: &Session, error: &ConfigError) -> Vec<Target> {
+    let named = |path: &Path| -> Option<PathBuf> {
+        let path = session.cwd.join(path);
+        Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+    };
+    let configs: Vec<PathBuf> = match error {
+        ConfigError::Faulty { path, .. }
+        | ConfigError::TooLarge { path }
+        | ConfigError::NotAFile { path, .. }
+        | ConfigError::Missing { path }
+        | ConfigError::Io { path, .. } => named(path).into_iter().collect(),
+        ConfigError::NotFound { searched_from } => {
+            searched_from.ancestors().map(|directory| directory.join(FILE_NAME)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let mut known = known(&session.dirs);
+    let Some(config) =
+        configs.iter().find(|config| known.iter().any(|it| it.record.workspace.config == **config))
+    else {
+        return Vec::new();
+    };
+    known.retain(|it| it.record.workspace.config == *config);
+    known.sort_by_key(|it| Reverse(it.record.updated_at));
+    let taken = |it: KnownWorkspace| {
+        // What was made up needs no config.
+        let is_made_up = it.record.workspace.origin == Origin::Synthetic;
+        let note = (!is_made_up).then(|| of_no_use(error, Taken::AsLeft));
+        Target { owner: Owner::Here, note, ..Target::of_known(session, it) }
+    };
+    known.into_iter().map(taken).collect()
 }
 
 /// Finds the project a command is about, and where it came from.
@@ -178,12 +254,32 @@ fn discover(session: &Session, selection: &ProjectSelection) -> Result<ConfigOri
     })
 }
 
-/// The workspaces a command acts on. Where all are meant, a config here that has faults hides no
-/// VM: it becomes a note.
+/// A project that was named, or found from here.
+enum Found {
+    /// By its config.
+    Project(Box<Project>),
+    /// By what its last `up` left: its config is of no use.
+    AsLeft(Vec<Target>),
+}
+
+fn found(session: &Session, selection: &ProjectSelection) -> Result<Found, Error> {
+    let error = match project(session, selection) {
+        Ok((project, _)) => return Ok(Found::Project(Box::new(project))),
+        Err(Error::Config(error)) => error,
+        Err(error) => return Err(error),
+    };
+    match left_by_last_up(session, &error) {
+        left if left.is_empty() => Err(error.into()),
+        left => Ok(Found::AsLeft(left)),
+    }
+}
+
+/// The workspaces a command acts on. A config that is of no use hides no VM: it becomes a note, and its
+/// project is what its last `up` left.
 ///
 /// # Errors
-/// [`Error::UnknownWorkspace`]; [`Error::Config`] where one project was meant and its config cannot
-/// be used.
+/// [`Error::UnknownWorkspace`]; [`Error::Config`] where one project was meant, its config cannot be
+/// used, and it was never up.
 pub fn targets(session: &Session, selection: &WorkspaceSelection) -> Result<Selected, Error> {
     let all = |known: Vec<KnownWorkspace>| -> Vec<Target> {
         known.into_iter().map(|workspace| Target::of_known(session, workspace)).collect()
@@ -195,7 +291,13 @@ pub fn targets(session: &Session, selection: &WorkspaceSelection) -> Result<Sele
             known => Ok(Selected::new(all(known))),
         },
         WorkspaceSelection::Project(selection) => {
-            let here = project(session, selection)?.0;
+            let here = match found(session, selection)? {
+                Found::Project(here) => *here,
+                Found::AsLeft(targets) => {
+                    let notes = targets.iter().find_map(|target| target.note.clone()).into_iter().collect();
+                    return Ok(Selected { targets, notes });
+                }
+            };
             let mut selected = Selected::new(all(of_id(&session.dirs, &here.workspace_id)));
             selected.add_here(here);
             selected.targets.retain(|target| target.owner == Owner::Here);
@@ -226,7 +328,10 @@ pub fn target(session: &Session, selection: &WorkspaceSelection) -> Result<Targe
         other => other,
     };
     let first = match one {
-        WorkspaceSelection::Project(selection) => Some(Target::of_project(project(session, selection)?.0)),
+        WorkspaceSelection::Project(selection) => match found(session, selection)? {
+            Found::Project(project) => Some(Target::of_project(*project)),
+            Found::AsLeft(targets) => targets.into_iter().next(),
+        },
         other => targets(session, other)?.targets.into_iter().next(),
     };
     first.ok_or_else(|| ConfigError::NotFound { searched_from: session.cwd.clone() }.into())

@@ -22,6 +22,7 @@ mod down;
 mod env;
 mod exec;
 mod faults;
+mod faulty;
 mod getting_in;
 mod guests;
 mod help;

@@ -14,7 +14,6 @@ use crate::cli::render;
 use crate::cli::terminal::{Caught, Signals, TerminalError, die_of};
 use crate::core::bus::{MAX_MESSAGE, PublishOptions, TailOptions, publish, tail};
 use crate::core::logs::Follow;
-use crate::core::output::OperationOutput;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,7 +117,7 @@ fn run_publish(args: &PublishArgs, face: &Face) -> Result<u8, CliError> {
         topic: args.topic.clone(),
         message,
     };
-    face.answer(&OperationOutput::new(publish(&face.session, &options)?), render::published)?;
+    face.answer(&publish(&face.session, &options)?, render::published)?;
     Ok(OK)
 }
 
@@ -157,6 +156,6 @@ fn run_tail(args: &TailArgs, face: &Face) -> Result<u8, CliError> {
     if let Caught::End(signal) = signals.take() {
         die_of(signal);
     }
-    face.answer(&OperationOutput::new(outcome), render::heard)?;
+    face.answer(&outcome, render::heard)?;
     Ok(OK)
 }

@@ -48,6 +48,7 @@ pub(super) fn run(args: &ConsoleArgs, face: &Face) -> Result<u8, CliError> {
     let options =
         ConsoleOptions { selection: face.workspace(args.workspace.workspace.as_ref()), vm: args.vm.clone() };
     let mut line = console(&face.session, &options)?;
+    face.diagnose_all(line.note().map(std::slice::from_ref).unwrap_or_default());
     let typed = io::stdin().is_terminal();
     if typed {
         face.err.say(&format!("console of VM `{}`: Ctrl-] leaves, Enter may bring a prompt", line.vm()));

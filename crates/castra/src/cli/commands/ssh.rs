@@ -54,5 +54,6 @@ pub(super) fn run(args: &SshArgs, face: &Face) -> Result<u8, CliError> {
         command: args.command.clone(),
     };
     let call = ssh(&face.session, &options)?;
+    face.diagnose_all(call.note.as_slice());
     Err(call.take_over().into())
 }

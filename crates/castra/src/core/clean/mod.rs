@@ -215,6 +215,10 @@ struct Looked {
 fn places(session: &Session, scope: &CleanScope) -> Result<Vec<Place>, Error> {
     let CleanScope::Workspace(selection) = scope else { return global(session) };
     let target = target(session, selection)?;
+    if let Some(note) = target.note {
+        // It may say by now that a disk is to be kept.
+        return Err(Error::NotToBeCleaned { workspace: target.id, why: note.message });
+    }
     let overlays = Overlays::Remove;
     Ok(vec![Place { id: target.id.to_string(), layout: target.layout, project: target.project, overlays }])
 }

@@ -21,6 +21,7 @@ pub use pump::{ESCAPE, Escape};
 use self::pump::Pump;
 use super::error::Error;
 use super::guest::known_vms;
+use super::output::Diagnostic;
 use super::project::WorkspaceId;
 use super::selection::{WorkspaceSelection, target};
 use super::session::Session;
@@ -42,6 +43,7 @@ pub struct Console {
     stream: UnixStream,
     sent_bytes: u64,
     received_bytes: u64,
+    note: Option<Diagnostic>,
     _lock: FileLock,
 }
 
@@ -111,6 +113,7 @@ pub fn console(session: &Session, options: &ConsoleOptions) -> Result<Console, E
             stream,
             sent_bytes: 0,
             received_bytes: 0,
+            note: target.note.clone(),
             _lock: lock,
         }),
         Connected::Refused => Err(not_running()),
@@ -122,6 +125,11 @@ impl Console {
     /// The VM.
     pub fn vm(&self) -> &VmName {
         &self.vm
+    }
+
+    /// What a person should know about how it was found.
+    pub fn note(&self) -> Option<&Diagnostic> {
+        self.note.as_ref()
     }
 
     /// Carries bytes both ways until the line ends. May be called again after an interruption.

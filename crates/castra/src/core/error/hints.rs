@@ -58,6 +58,9 @@ impl Error {
                 format!("stop it first: `castra down --workspace {workspace}`"),
                 "`castra clean --force` removes what does not belong to it".to_owned(),
             ],
+            Self::NotToBeCleaned { workspace, .. } => vec![format!(
+                "correct the config, or clean what its last `castra up` left: `castra clean --workspace {workspace}`"
+            )],
             Self::ConsoleTaken { vm } => vec![format!(
                 "leave it there with Ctrl-], or only watch: `castra logs {vm} --source serial --follow`"
             )],

@@ -178,7 +178,8 @@ pub fn logs(
     read(&logs, options, &mut counted)?;
     let files: Vec<PathBuf> = logs.into_iter().map(|log| log.path).collect();
     let none = !files.iter().any(|file| file.exists());
-    let mut output = OperationOutput::new(LogsOutcome { workspace: target.id, files, lines });
+    let value = LogsOutcome { workspace: target.id, files, lines };
+    let mut output = OperationOutput { value, diagnostics: target.note.into_iter().collect() };
     if none {
         let note = Diagnostic::note("there are no logs yet");
         output.diagnostics.push(note.with_hint("`castra up` starts the VMs, and their logs with them"));

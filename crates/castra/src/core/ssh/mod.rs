@@ -58,6 +58,8 @@ pub enum Terminal {
 #[derive(Debug)]
 pub struct SshCall {
     args: Vec<OsString>,
+    /// What a person should know about how the guest was found.
+    pub note: Option<Diagnostic>,
 }
 
 /// What `ssh-config` is asked.
@@ -156,7 +158,7 @@ pub fn ssh(session: &Session, options: &SshOptions) -> Result<SshCall, Error> {
     }
     args.extend(["--".into(), vm.as_str().into()]);
     args.extend(options.command.iter().cloned());
-    Ok(SshCall { args })
+    Ok(SshCall { args, note: target.note })
 }
 
 impl SshCall {
@@ -189,10 +191,11 @@ pub fn ssh_config(
         Write::No => None,
         Write::Yes => Some(write(&target.layout, &text)?),
     };
-    let diagnostics = match hosts.is_empty() {
-        false => Vec::new(),
-        true => vec![Diagnostic::note("no VM forwards a host port to its port 22").with_hint(FORWARD_HINT)],
-    };
+    let mut diagnostics: Vec<Diagnostic> = target.note.into_iter().collect();
+    if hosts.is_empty() {
+        diagnostics
+            .push(Diagnostic::note("no VM forwards a host port to its port 22").with_hint(FORWARD_HINT));
+    }
     let include = path.as_deref().map(config::include).transpose()?;
     let value = SshConfigOutcome { workspace: target.id, hosts, text, path, include };
     Ok(OperationOutput { value, diagnostics })
