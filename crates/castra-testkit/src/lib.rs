@@ -1,13 +1,17 @@
-//! What several crates' tests on real guests share: the guests' images, built once, guests of one
-//! sector, `qemu-guest-agent`, host ports, and real libvirt.
+//! What several crates' tests share: waiting with a bound, commands in worlds of their own, the guests'
+//! images, built once, guests of one sector, `qemu-guest-agent`, host ports, and real libvirt.
 //!
 //! Never does: anything a release needs. Its functions panic where they fail, as tests do.
 //! Tests: the tests that use it.
 
 mod boot_sector;
+mod command;
+mod innocent;
 pub mod libvirt;
 mod ports;
 mod qga;
+mod wait;
+mod world;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,8 +25,12 @@ use sha2::{Digest, Sha256};
 pub use castra_agent_embed::AGENT;
 
 pub use boot_sector::{counting_disk, fleeting_disk, halting_disk, obedient_disk};
+pub use command::{Answer, wait};
+pub use innocent::Innocent;
 pub use ports::{free_port, free_ports};
 pub use qga::qga_archive;
+pub use wait::{eventually, throughout, until};
+pub use world::{World, fits, tree};
 
 /// Where the builder's own files are; all of them decide what the image is.
 const BUILDER: [&str; 2] = [

@@ -6,10 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plasmavmc_host::FileLock;
 use plasmavmc_host::exec::Dialogue;
+
+use crate::until;
 
 /// The URI of the shared daemon.
 pub const SYSTEM: &str = "qemu:///system";
@@ -152,11 +154,7 @@ fn answers(uri: &str) -> bool {
 }
 
 fn wait_for(uri: &str) {
-    let start = Instant::now();
-    while !answers(uri) {
-        assert!(start.elapsed() < START_BOUND, "libvirt does not answer at {uri}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until(START_BOUND, || answers(uri).then_some(()).ok_or_else(|| format!("libvirt answers at {uri}")));
 }
 
 /// A libvirtd of one test, with sockets and files of its own, that runs as a user without rights. It may be

@@ -69,7 +69,7 @@ fn a_dry_run_plans_what_is_missing_and_writes_nothing() {
     assert_eq!(answer.line()["outcome"]["plan"]["vms"][0]["action"], "create");
     env.holds("sync", &env.bkt(["--connect", "test:///default", "sync", "--dry-run", "--json"]).ended(2));
     env.holds("drift", &env.bkt(["--connect", "test:///default", "drift", "--json"]).ended(2));
-    assert_eq!(TestEnv::tree(&env.repo()), ["manifests"]);
+    assert_eq!(TestEnv::tree(&env.repo()), ["manifests", "manifests/vms.json"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use castra_testkit::throughout;
 use plasmavmc_guest::freshness::BrokerLock;
 use plasmavmc_guest::presence::lock_state;
 use plasmavmc_host::Layout;
@@ -106,7 +107,7 @@ fn the_broker_alone_stays_until_down() {
     env.castra(["up", "--broker-only"]).succeeded();
     let layout = env.layout();
     let broker = broker(&layout);
-    std::thread::sleep(Duration::from_millis(1_500));
+    throughout(Duration::from_millis(1_500), "it stays", || lock_state(&layout) != BrokerLock::Free);
     let row = row(&env, "web");
     assert_eq!((&row["broker"], &row["state"]), (&"waiting".into(), &"stopped".into()));
     env.castra(["down"]).succeeded();

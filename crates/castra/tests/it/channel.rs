@@ -24,14 +24,11 @@ pub(crate) fn linux() -> TestEnv {
 /// Waits until the row of `web` is as wanted; tells how long it took.
 pub(crate) fn until(env: &TestEnv, bound: Duration, wanted: impl Fn(&Value) -> bool) -> (Value, Duration) {
     let begun = Instant::now();
-    loop {
+    let found = castra_testkit::until(bound, || {
         let row = row(env, "web");
-        if wanted(&row) {
-            return (row, begun.elapsed());
-        }
-        assert!(begun.elapsed() < bound, "not within {bound:?}: {row}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        if wanted(&row) { Ok(row) } else { Err(row) }
+    });
+    (found, begun.elapsed())
 }
 
 pub(crate) fn is_reachable(row: &Value) -> bool {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use castra_testkit::throughout;
 use plasmavmc_host::{FileLock, Layout};
 
 use crate::env::{TestEnv, assert_answer, wait};
@@ -191,8 +192,7 @@ fn cleaning_waits_for_who_is_filling_the_workspace() {
     let (env, layout) = env();
     let up = FileLock::acquire_shared(&layout.workspace_lock(), Duration::ZERO).unwrap();
     let clean = env.command(["clean"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(layout.root().join("images/alpine.qcow2").exists(), "it did not wait");
+    throughout(Duration::from_millis(300), "it waits", || layout.root().join("images/alpine.qcow2").exists());
     env.castra(["clean", "--dry-run"]).succeeded();
     drop(up);
     wait(clean, Duration::from_secs(20)).succeeded();

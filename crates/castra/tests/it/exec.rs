@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use castra_testkit::throughout;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::agent_lab::AgentLab;
@@ -20,6 +21,13 @@ fn bytes(length: usize) -> Vec<u8> {
 
 fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Whether a signal was sent to a process that did not take it yet.
+fn is_pending(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:\t")).unwrap();
+    u64::from_str_radix(mask, 16).unwrap() >> (signal.as_raw() - 1) & 1 == 1
 }
 
 /// Reads a line of what a program says.
@@ -74,9 +82,9 @@ fn a_command_that_waits_for_a_guest_ends_with_a_signal() {
     env.castra(["up", "--wait", "none"]).succeeded();
     env.write("notes", "x");
     for words in ["exec --wait 600 -- true", "shell --wait 600", "cp --wait 600 notes :x"] {
-        let child = env.command(words.split(' ')).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child = env.command(words.split(' ')).stdin(Stdio::piped()).spawn().unwrap();
         // By then it has asked the broker, more than once.
-        thread::sleep(Duration::from_secs(1));
+        throughout(Duration::from_secs(1), "it waits", || child.try_wait().unwrap().is_none());
         signal(&child, Signal::INT);
         let answer = wait(child, Duration::from_secs(10));
         assert_eq!((answer.code, answer.stderr.as_str()), (None, ""), "{words}");
@@ -218,7 +226,7 @@ fn a_program_that_ignores_signals_is_left_at_the_third_and_ended() {
     for _ in 0..3 {
         signal(&child, Signal::INT);
         // Signals of one kind that come at once are one.
-        thread::sleep(Duration::from_millis(100));
+        eventually("its delivery", || !is_pending(child.id(), Signal::INT));
     }
     assert_eq!(wait(child, BOUND).code, None, "it ends as the signal would have ended it");
     ends(pid);

@@ -96,17 +96,12 @@ impl Two {
 
     /// What `status` shows of `web` once it is as wanted, while `good` is well at every look.
     fn shown(&self, bound: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
-        let begun = Instant::now();
-        loop {
+        castra_testkit::until(bound, || {
             let good = self.env.row("good");
             assert!(is_reachable(&good) && good["channel_fault"].is_null(), "{good}");
             let row = self.env.row("web");
-            if wanted(&row) {
-                return row;
-            }
-            assert!(begun.elapsed() < bound, "not within {bound:?}: {row}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+            if wanted(&row) { Ok(row) } else { Err(row) }
+        })
     }
 
     /// Lets a misuse go on for a while: the other guest answers meanwhile.

@@ -2,10 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use castra_testkit::{free_port, tiny_full_image, tiny_image};
+use castra_testkit::{free_port, tiny_full_image, tiny_image, until};
 use serde_json::{Value, json};
 
 use crate::env::{Answer, TestEnv, assert_answer, eventually};
@@ -44,11 +42,7 @@ fn a_guest_that_reboots_itself_gets_its_folders_again_without_a_command() {
     let events = || fs::read_to_string(env.layout().events_log()).unwrap();
     let count = |name: &str| events().matches(&format!("\"event\":\"{name}\"")).count();
     let ready = || count("MountReady");
-    let deadline = Instant::now() + BOUND;
-    while ready() < 2 {
-        assert!(Instant::now() < deadline, "the folder is not mounted again: {}", events());
-        thread::sleep(Duration::from_millis(50));
-    }
+    until(BOUND, || if ready() < 2 { Err(events()) } else { Ok(()) });
     assert_eq!(mounts(&env), json!([["/srv/src", true, "mounted"]]));
     assert_ne!(boot(&env).succeeded().stdout, first, "it did not reboot");
     let read = env.run(&["exec", "web", "--", "cat", "/srv/src/hello"]).succeeded();

@@ -4,9 +4,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use castra_testkit::Innocent;
 use plasmavmc_host::process::{PidFile, Process, ProcessState};
 use rustix::process::Signal;
 
@@ -20,30 +20,10 @@ fn pid_file(env: &TestEnv) -> PathBuf {
     env.layout().pid_file(&"web".parse().unwrap())
 }
 
-/// A process that has nothing to do with any VM. Ends when dropped.
-struct Innocent(Child);
-
-impl Innocent {
-    fn new() -> Self {
-        Self(Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().unwrap())
-    }
-
-    fn lives(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Innocent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_process_that_got_a_dead_qemus_pid_is_left_alone() {
-    let mut innocent = Innocent::new();
-    let identity = Process::of_pid(innocent.0.id()).unwrap().unwrap().identity();
+    let mut innocent = Innocent::start();
+    let identity = Process::of_pid(innocent.pid()).unwrap().unwrap().identity();
     for same_start in [false, true] {
         let env = web();
         env.up();
@@ -72,8 +52,8 @@ fn a_live_vm_is_seen_whatever_became_of_its_pidfile() {
     let env = web();
     env.up();
     let (path, pid) = (pid_file(&env), env.only_qemu());
-    let mut innocent = Innocent::new();
-    let own = format!("{}\n", innocent.0.id());
+    let mut innocent = Innocent::start();
+    let own = format!("{}\n", innocent.pid());
     for text in ["", "garbage\n", "\0\0\0\0", &own] {
         fs::write(&path, text).unwrap();
         let row = env.row("web");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use castra_testkit::free_port;
+use castra_testkit::{free_port, throughout};
 use plasmavmc_host::FileLock;
 
 use crate::env::{Answer, TestEnv, eventually};
@@ -102,8 +102,9 @@ fn an_up_makes_nothing_while_the_workspace_is_being_cleaned() {
     fs::remove_file(layout.vm_record(&web)).unwrap();
     let clean = FileLock::try_acquire(&layout.workspace_lock()).unwrap().unwrap();
     let up = env.spawn(&UP);
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(!layout.vm_record(&web).exists() && env.qemus().is_empty(), "it did not wait");
+    throughout(Duration::from_millis(500), "it waits", || {
+        !layout.vm_record(&web).exists() && env.qemus().is_empty()
+    });
     drop(clean);
     finish([up]).remove(0).succeeded();
     env.only_qemu();

@@ -12,6 +12,7 @@ use castra_agent_proto::message::{
 };
 use castra_agent_proto::request::{FailureCode, Outcome as StreamOutcome, Request, ShutdownMode};
 use castra_agent_proto::{Frame, Kind};
+use castra_testkit::{throughout, until};
 use plasmavmc_host::socket::Connected;
 use serde_json::json;
 
@@ -76,8 +77,8 @@ fn a_broker_that_is_there_stays_where_it_is_asked_to_and_no_later_wish_shortens_
     }
     lab.stop("web");
     lab.until("its end is told", || lab.world.lock().unwrap().stopped.len() == 1);
-    thread::sleep(Duration::from_millis(GRACE_MS + 300));
-    assert!(!lab.broker.as_ref().unwrap().is_finished(), "it went with the VM");
+    let grace = Duration::from_millis(GRACE_MS + 300);
+    throughout(grace, "it outlives the VM", || !lab.broker.as_ref().unwrap().is_finished());
     assert_eq!(lab.client(&Attach::Retire).1, Attached::Ok);
     lab.ends();
 }
@@ -262,11 +263,10 @@ fn a_guest_that_stops_answering_ages_out() {
     let mut lab = Lab::new(&["web"]);
     lab.start();
     let _silent = lab.guest_on("web");
-    let end = Instant::now() + Duration::from_secs(9);
-    while lab.freshness("web").reach == Reach::Reachable {
-        assert!(Instant::now() < end, "it never ages");
-        thread::sleep(Duration::from_millis(50));
-    }
+    until(Duration::from_secs(9), || match lab.freshness("web") {
+        fresh if fresh.reach == Reach::Reachable => Err(format!("{fresh:?}")),
+        _ => Ok(()),
+    });
     assert!(lab.freshness("web").age_ms.unwrap() > 6_000);
     lab.until("the event", || {
         lab.world.lock().unwrap().told.iter().any(|(_, kind)| matches!(kind, EventKind::GuestLost { .. }))

@@ -279,11 +279,9 @@ mod tests {
         let exit_thread = if cfg!(target_arch = "aarch64") { "93" } else { "60" };
         let child = Sleeper(Command::new("perl").args(["-e", script, exit_thread]).spawn().unwrap());
         let process = child.process();
-        let end = Instant::now() + Duration::from_secs(20);
-        while process.state().unwrap() != ProcessState::Dead {
-            assert!(Instant::now() < end, "its first thread goes on");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        castra_testkit::eventually("its first thread's end", || {
+            process.state().unwrap() == ProcessState::Dead
+        });
         assert_eq!(process.shows_argument(exit_thread).unwrap(), None);
         assert!(!process.exits_within(Duration::ZERO).unwrap());
         assert!(Process::open(process.identity()).unwrap().is_some());

@@ -8,9 +8,9 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use castra_testkit::eventually;
 use plasmavmc_host::image::Store;
 
 use crate::lab::{ETAG, Lab, checksums, image, policy, sha512, wanted};
@@ -42,12 +42,10 @@ fn process(lab: &Lab, server: &Server) -> Command {
 
 /// Waits until `path` has so many bytes; the child must live for as long.
 fn wait_for_bytes(path: &Path, bytes: u64, child: &mut Child) {
-    let limit = Instant::now() + Duration::from_secs(20);
-    while fs::metadata(path).map_or(0, |found| found.len()) < bytes {
-        assert!(Instant::now() < limit, "{} did not grow", path.display());
+    eventually("the bytes", || {
         assert!(child.try_wait().unwrap().is_none(), "the process ended by itself");
-        thread::sleep(Duration::from_millis(2));
-    }
+        fs::metadata(path).map_or(0, |found| found.len()) >= bytes
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use castra_testkit::eventually;
 use plasmavmc_host::LockError;
 use plasmavmc_host::image::{ImageError, ImageProgress};
 
@@ -49,9 +50,7 @@ fn a_waiter_does_not_wait_for_ever() {
     waiter.patience = Duration::from_millis(300);
     thread::scope(|scope| {
         let holding = scope.spawn(|| lab.store.ensure(&wanted("alpine"), &holder, &mut |_| {}));
-        while server.seen_for(".qcow2").is_empty() {
-            thread::sleep(Duration::from_millis(2));
-        }
+        eventually("the download", || !server.seen_for(".qcow2").is_empty());
         let error = lab.store.ensure(&wanted("alpine"), &waiter, &mut |_| {}).unwrap_err();
         assert!(matches!(error, ImageError::Lock { source: LockError::Busy { .. }, .. }), "{error:?}");
         assert!(holding.join().unwrap().is_err());
@@ -74,9 +73,7 @@ fn two_images_do_not_wait_for_each_other() {
     lab.policy.stall = Duration::from_secs(2);
     thread::scope(|scope| {
         let held = scope.spawn(|| lab.ensure(&wanted("debian")));
-        while server.seen_for(".qcow2").is_empty() {
-            thread::sleep(Duration::from_millis(2));
-        }
+        eventually("the download", || !server.seen_for(".qcow2").is_empty());
         assert!(lab.ensure(&wanted("alpine")).0.is_ok());
         assert!(!held.is_finished(), "the other download was to be under way still");
         assert!(held.join().unwrap().0.is_err());

@@ -7,8 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use castra_testkit::until;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,7 +31,6 @@ pub(crate) struct Guest {
 }
 
 /// Time between two looks at something that has no event.
-const POLL: Duration = Duration::from_millis(20);
 /// Time for QEMU itself to answer.
 const QMP_BOUND: Duration = Duration::from_secs(30);
 
@@ -136,15 +136,9 @@ impl Guest {
 
     /// Waits until `done`.
     pub(crate) fn poll(&mut self, bound: Duration, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
-        let start = Instant::now();
-        while !done(self) {
-            assert!(
-                start.elapsed() < bound,
-                "no {what} within {bound:?}; the console says:\n{}",
-                self.serial()
-            );
-            std::thread::sleep(POLL);
-        }
+        until(bound, || {
+            if done(self) { Ok(()) } else { Err(format!("{what}; the console says:\n{}", self.serial())) }
+        });
     }
 
     /// Waits until the serial console has shown `text`.
@@ -217,15 +211,7 @@ fn keep_reading(console: &UnixStream) -> Arc<Mutex<Vec<u8>>> {
 
 /// Connects to a socket that QEMU is about to make.
 fn connect(path: &Path) -> UnixStream {
-    let start = Instant::now();
-    loop {
-        match UnixStream::connect(path) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(QMP_BOUND)).expect("a socket has timeouts");
-                return stream;
-            }
-            Err(error) => assert!(start.elapsed() < QMP_BOUND, "`{}`: {error}", path.display()),
-        }
-        std::thread::sleep(POLL);
-    }
+    let stream = until(QMP_BOUND, || UnixStream::connect(path));
+    stream.set_read_timeout(Some(QMP_BOUND)).expect("a socket has timeouts");
+    stream
 }

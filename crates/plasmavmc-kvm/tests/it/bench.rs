@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use castra_testkit::{halting_disk, obedient_disk};
+use castra_testkit::{eventually, halting_disk, obedient_disk};
 use plasmavmc_host::Layout;
 use plasmavmc_host::exec::Program;
 use plasmavmc_hypervisor::conformance::small_spec;
@@ -170,13 +170,4 @@ pub(crate) fn chain(error: &Error) -> String {
         level = source;
     }
     text
-}
-
-/// Waits until `condition` holds.
-pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }

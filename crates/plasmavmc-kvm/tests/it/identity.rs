@@ -1,34 +1,14 @@
 //! A VM is found again by what it is, and a stranger is never taken for it.
 
 use std::fs;
-use std::process::{Child, Command};
 
 use plasmavmc_host::process::{BootId, PidFile, Process};
 use plasmavmc_hypervisor::{HypervisorBackend, Observe, StopMethod, block_on};
 use plasmavmc_types::{EventKind, Explain, StopReason, VmId, VmState};
 use rustix::process::Signal;
 
-use crate::bench::{Bench, PATIENCE, eventually};
-
-/// An innocent process, ended with the test.
-struct Innocent(Child);
-
-impl Innocent {
-    fn start() -> Self {
-        Self(Command::new("sleep").arg("600").spawn().unwrap())
-    }
-
-    fn lives(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Innocent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::bench::{Bench, PATIENCE};
+use castra_testkit::{Innocent, eventually};
 
 #[test]
 fn a_reused_pid_is_stopped_and_never_signalled() {
@@ -42,7 +22,7 @@ fn a_reused_pid_is_stopped_and_never_signalled() {
         process.as_ref().is_none_or(|process| process.exits_within(std::time::Duration::ZERO).unwrap())
     });
     let mut innocent = Innocent::start();
-    let stranger = Process::of_pid(innocent.0.id()).unwrap().unwrap().identity();
+    let stranger = Process::of_pid(innocent.pid()).unwrap().unwrap().identity();
     // Every degree of likeness: the pid alone, the pid of another boot, and an identity that is right
     // in all but the command line.
     let mut other_boot = stranger;

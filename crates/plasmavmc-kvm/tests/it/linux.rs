@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use castra_testkit::{free_port, tiny_image};
+use castra_testkit::{eventually, free_port, tiny_image};
 use plasmavmc_hypervisor::conformance::small_spec;
 use plasmavmc_hypervisor::{HypervisorBackend, StopMethod, block_on};
 use plasmavmc_types::{
@@ -12,7 +12,7 @@ use plasmavmc_types::{
     StopReason, VmSpec,
 };
 
-use crate::bench::{Bench, chain, eventually, overlay, raw_disk};
+use crate::bench::{Bench, chain, overlay, raw_disk};
 
 #[test]
 fn a_linux_guest_is_reached_through_its_forward_and_powers_off_when_asked() {

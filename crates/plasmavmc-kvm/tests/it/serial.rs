@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 use plasmavmc_host::socket::{self, Connected};
 use plasmavmc_hypervisor::{HypervisorBackend, StopMethod, block_on};
 
-use crate::bench::{Bench, PATIENCE, eventually};
+use crate::bench::{Bench, PATIENCE};
+use castra_testkit::eventually;
 
 #[test]
 fn a_console_is_interactive_and_its_log_has_everything() {

@@ -8,7 +8,8 @@ use plasmavmc_host::socket::{self, Connected};
 use plasmavmc_hypervisor::{HypervisorBackend, StopMethod, block_on};
 use plasmavmc_types::{StopReason, VmState};
 
-use crate::bench::{Bench, PATIENCE, eventually};
+use crate::bench::{Bench, PATIENCE};
+use castra_testkit::eventually;
 
 #[test]
 fn a_guest_that_is_asked_to_power_off_does() {

@@ -8,7 +8,8 @@ use plasmavmc_hypervisor::{Error, HypervisorBackend, StopMethod, block_on};
 use plasmavmc_types::{StopReason, VmHandle, VmState, VmStatus};
 use rustix::process::Signal;
 
-use crate::bench::{Bench, eventually};
+use crate::bench::Bench;
+use castra_testkit::eventually;
 
 /// The bound of a status: its QMP wait of 150 ms, and as much again for a busy machine.
 const STATUS_BOUND: Duration = Duration::from_millis(900);

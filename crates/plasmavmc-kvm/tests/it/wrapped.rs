@@ -10,7 +10,8 @@ use plasmavmc_hypervisor::{Error, HypervisorBackend, StopMethod, block_on};
 use plasmavmc_types::{StopReason, VmState};
 use rustix::process::Signal;
 
-use crate::bench::{Bench, PATIENCE, chain, eventually, qemu};
+use crate::bench::{Bench, PATIENCE, chain, qemu};
+use castra_testkit::{eventually, throughout};
 
 /// Long enough for a process to end, and for a look at a lock.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -78,7 +79,7 @@ fn a_vm_is_not_stopped_while_somebody_holds_its_live_lock() {
     assert_eq!(block_on(bench.backend.wait_stopped(&vm, Duration::from_millis(100))).unwrap(), None);
     let reason = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| block_on(bench.backend.wait_stopped(&vm, PATIENCE)).unwrap());
-        std::thread::sleep(Duration::from_millis(100));
+        throughout(Duration::from_millis(100), "it waits", || !waiting.is_finished());
         drop(lock);
         waiting.join().unwrap()
     });

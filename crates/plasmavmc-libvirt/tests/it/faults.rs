@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
+use castra_testkit::eventually;
 use castra_testkit::libvirt::PrivateDaemon;
 use plasmavmc_host::HostError;
 use plasmavmc_libvirt::domain::DomainXml;
@@ -24,13 +25,17 @@ fn soon(start: Instant) {
 
 #[test]
 fn a_daemon_that_is_down_says_how_to_start_it() {
-    let connection = Connection::new(Some("qemu+unix:///system?socket=/nonexistent".to_owned())).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("gone").display().to_string();
+    let connection = Connection::new(Some(format!("qemu+unix:///system?socket={socket}"))).unwrap();
     for error in [connection.reader().observe().unwrap_err(), connection.reader().uri().unwrap_err()] {
         assert!(matches!(error, VirshError::Unreachable { .. }), "{error:?}");
         assert_eq!(
             error.to_string(),
-            "no libvirt answers at qemu+unix:///system?socket=/nonexistent: Failed to connect socket to \
-             '/nonexistent': No such file or directory"
+            format!(
+                "no libvirt answers at qemu+unix:///system?socket={socket}: Failed to connect socket to \
+                 '{socket}': No such file or directory"
+            )
         );
         assert_eq!(error.kind(), ErrorKind::Preflight);
         assert!(error.hints()[0].contains("systemctl start libvirtd"), "{:?}", error.hints());
@@ -121,10 +126,7 @@ fn a_virsh_that_hangs_is_ended_with_its_children() {
             Err(_) => true,
             Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
         };
-        while !gone() {
-            soon(start);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually("its end", gone);
     }
 }
 

@@ -7,10 +7,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use castra_agent_proto::message::{Attach, Attached, Hello, body, session_frame};
 use castra_agent_proto::{Frame, Kind};
+use castra_testkit::until;
 use plasmavmc_host::process::ProcessIdentity;
 use plasmavmc_host::socket::Connected;
 
@@ -157,11 +158,7 @@ impl Lab {
     }
 
     pub(super) fn until(&self, what: &str, mut condition: impl FnMut() -> bool) {
-        let end = Instant::now() + BOUND;
-        while !condition() {
-            assert!(Instant::now() < end, "{what} never happened: {}", self.log());
-            thread::sleep(Duration::from_millis(2));
-        }
+        until(BOUND, || if condition() { Ok(()) } else { Err(format!("{what}: {}", self.log())) });
     }
 
     pub(super) fn log(&self) -> String {
