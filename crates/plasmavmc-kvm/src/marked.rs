@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 
 use plasmavmc_host::HostError;
-use plasmavmc_host::process::find_by_prefix;
+use plasmavmc_host::process::{Process, find_by_prefix};
 use plasmavmc_types::{RunToken, VmName};
 
-use crate::argv::{MARKER_PREFIX, parse_marker};
+use crate::argv::{MARKER_PREFIX, marker, parse_marker};
 
 /// A live process of this user that was launched to run a VM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,18 @@ pub struct MarkedProcess {
     pub token: RunToken,
     /// The directory it runs in, which is its workspace's root; none where that was not told.
     pub root: Option<PathBuf>,
+}
+
+impl MarkedProcess {
+    /// The process, held, so that a signal reaches it or nobody; none where it has ended meanwhile.
+    ///
+    /// # Errors
+    /// [`HostError::Io`] where the system cannot be asked.
+    pub fn open(&self) -> Result<Option<Process>, HostError> {
+        let Some(process) = Process::of_pid(self.pid)? else { return Ok(None) };
+        // The pid may be another's by now: the run's token is nobody else's.
+        Ok(process.has_argument(&marker(&self.vm, self.token))?.then_some(process))
+    }
 }
 
 /// Every one of them, oldest first. Where QEMU was started by a script that stays, both are there.
@@ -64,10 +76,16 @@ mod tests {
             }
             std::thread::yield_now();
         };
+        let held = found[0].open().unwrap().map(|process| process.pid());
+        let mut other = found[0].clone();
+        other.token = RunToken::generate();
+        let of_another_run = other.open().unwrap();
         for child in &mut children {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+        assert_eq!((held, of_another_run.is_none()), (Some(children[0].id()), true));
+        assert!(found[0].open().unwrap().is_none(), "a dead process was opened");
         let root = dir.path().canonicalize().ok();
         assert_eq!(found, [MarkedProcess { pid: children[0].id(), vm, token, root }]);
     }

@@ -23,12 +23,14 @@ use super::broker::{Stay, ensure, retire};
 use super::clock::MonotonicClock;
 use super::error::{Error, VmFailure};
 use super::fan_out::fan_out;
+use super::observed::lost_disk;
 use super::operation::{Operation, OperationKind};
-use super::output::OperationOutput;
+use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
 use super::recorder::{Observer, Recorder};
 use super::selection::{Owner, Selected, Target, WorkspaceSelection, targets};
 use super::session::Session;
+use super::strays::{Stray, all_deleted, strays_of};
 use crate::config::Lifecycle;
 
 /// What `down` is asked.
@@ -110,6 +112,7 @@ pub fn down(
         })
         .collect();
     let (all, unlisted) = list(&shutdowns);
+    let strays = strays(&targets, &options.vms)?;
     let jobs = chosen(all, &targets, &options.vms)?;
     let results = fan_out(&jobs, |job| shutdowns[job.place].run(&job.vm));
     let mut workspaces: Vec<_> = targets
@@ -121,10 +124,26 @@ pub fn down(
             vms: Vec::new(),
         })
         .collect();
-    let mut failures = Vec::new();
+    let (mut failures, mut diagnostics) = (Vec::new(), notes);
+    for (place, stray) in &strays {
+        if !stray.may_be_ended() {
+            diagnostics.push(stray.warning(Some(&targets[*place].config)));
+            continue;
+        }
+        match shutdowns[*place].end(stray) {
+            Ok(outcome) => workspaces[*place].vms.push(outcome),
+            Err(error) => failures.push(VmFailure { vm: stray.vm().clone(), error: Box::new(error) }),
+        }
+    }
+    if targets.is_empty() {
+        diagnostics.extend(all_deleted(session)?.iter().map(|stray| stray.warning(None)));
+    }
     for (job, result) in jobs.iter().zip(results) {
         match result {
-            Ok(outcome) => workspaces[job.place].vms.push(outcome),
+            Ok((outcome, lost)) => {
+                workspaces[job.place].vms.push(outcome);
+                diagnostics.extend(lost);
+            }
             Err(error) => failures.push(VmFailure { vm: job.vm.name.clone(), error: Box::new(error) }),
         }
     }
@@ -134,7 +153,17 @@ pub fn down(
     Error::from_failures(failures)?;
     // What could be stopped was: nobody is told that all VMs are down while some are not even known.
     unlisted.map_or(Ok(()), Err)?;
-    Ok(OperationOutput { value: DownOutcome { workspaces }, diagnostics: notes })
+    Ok(OperationOutput { value: DownOutcome { workspaces }, diagnostics })
+}
+
+/// The VMs that run although their workspace is gone, each with the number of that.
+fn strays(targets: &[Target], wanted: &[VmName]) -> Result<Vec<(usize, Stray)>, Error> {
+    let mut found = Vec::new();
+    for (place, target) in targets.iter().enumerate() {
+        let strays = strays_of(target)?.into_iter();
+        found.extend(strays.filter(|it| wanted.is_empty() || wanted.contains(it.vm())).map(|it| (place, it)));
+    }
+    Ok(found)
 }
 
 /// A VM to stop, and the number of its workspace.
@@ -221,13 +250,21 @@ impl Shutdown<'_> {
         LadderPolicy { graceful, sigterm: self.lifecycle.sigterm_wait, sigkill: self.lifecycle.sigkill_wait }
     }
 
-    fn run(&self, vm: &VmHandle) -> Result<VmDown, Error> {
+    /// Ends a VM whose workspace is gone. Nothing of its is left to be discarded.
+    fn end(&self, stray: &Stray) -> Result<VmDown, Error> {
+        let outcome = stray.end(self.policy(), &self.sink)?;
+        Ok(VmDown { vm: stray.vm().clone(), outcome, stop_reason: None, reclaimed_bytes: 0 })
+    }
+
+    fn run(&self, vm: &VmHandle) -> Result<(VmDown, Option<Diagnostic>), Error> {
         let layout = &self.target.layout;
         let _lock = FileLock::acquire(&layout.vm_lock(&vm.name), lock_bound(&self.lifecycle))?;
         // Only for whoever looks meanwhile: a full disk must not keep a VM alive.
         let _operation = Operation::begin(layout, &vm.name, OperationKind::ShuttingDown).ok();
         failpoint::hit("down.marked");
         let before = block_on(self.backend.get_status(vm))?;
+        let lost = before.state.is_live().then(|| block_on(self.backend.get_spec(vm)).ok()).flatten();
+        let lost = lost.and_then(|spec| was_lost(&vm.name, &spec.disks));
         let clock = MonotonicClock::new();
         let (outcome, reason) = block_on(stop(&*self.backend, vm, self.policy(), &clock, &self.sink))?;
         failpoint::hit("down.stopped");
@@ -236,12 +273,8 @@ impl Shutdown<'_> {
         }
         let reclaimed = self.discard(vm, reason.as_ref().filter(|_| !before.state.is_live()))?;
         failpoint::hit("down.discarded");
-        Ok(VmDown {
-            vm: vm.name.clone(),
-            outcome,
-            stop_reason: reason,
-            reclaimed_bytes: reclaimed.as_bytes(),
-        })
+        let reclaimed_bytes = reclaimed.as_bytes();
+        Ok((VmDown { vm: vm.name.clone(), outcome, stop_reason: reason, reclaimed_bytes }, lost))
     }
 
     /// Lets the broker go with the last VM; makes sure that there is one for those that go on.
@@ -269,6 +302,16 @@ impl Shutdown<'_> {
         }
         discard_disposable(self.target.layout.root(), &vm.name, &disks, found, &self.sink)
     }
+}
+
+/// That a disk was gone before its VM stopped.
+fn was_lost(vm: &VmName, disks: &[DiskSpec]) -> Option<Diagnostic> {
+    let lost = lost_disk(vm, disks)?;
+    Some(Diagnostic {
+        message: lost.message.replace("is lost when it stops", "was lost"),
+        hint: None,
+        ..lost
+    })
 }
 
 /// Discards the disposable disks of a VM that is known to be stopped, under its lock.

@@ -185,6 +185,18 @@ pub enum Error {
         /// Its workspace.
         workspace: String,
     },
+    /// A VM of the project runs although its workspace is gone.
+    #[error("{text}")]
+    Stray {
+        /// The VM.
+        vm: VmName,
+        /// Its process.
+        pid: u32,
+        /// What became of its workspace, for people.
+        text: String,
+        /// What to do.
+        hint: String,
+    },
     /// What of a workspace may go is not known: the config it belongs to is of no use.
     #[error("what of workspace `{workspace}` may go is not certain: {why}")]
     NotToBeCleaned {
@@ -419,6 +431,7 @@ impl Explain for Error {
             | Self::ForeignWorkspace { .. }
             | Self::PortHeld { .. }
             | Self::LiveVm { .. }
+            | Self::Stray { .. }
             | Self::ConsoleTaken { .. }
             | Self::Exists { .. }
             | Self::NoHostKey { .. }

@@ -37,6 +37,7 @@ pub mod selection;
 pub mod session;
 pub mod ssh;
 pub mod status;
+mod strays;
 pub mod up;
 pub mod workspace;
 

@@ -5,7 +5,7 @@
 //! `tests/it/doctor.rs`, `tests/it/records.rs`.
 
 use plasmavmc_hypervisor::{Observe, block_on};
-use plasmavmc_types::{VmHandle, VmName, VmSpec, VmStatus};
+use plasmavmc_types::{DiskSpec, VmHandle, VmName, VmSpec, VmStatus};
 
 use super::backend;
 use super::error::Error;
@@ -42,10 +42,27 @@ impl ObservedVm {
         self.status.as_ref().is_none_or(|status| status.state.is_live())
     }
 
-    /// What a person should know of it where something cannot be told.
-    pub(crate) fn warning(&self, target: &Target) -> Option<Diagnostic> {
-        Some(Diagnostic::failure(&format!("workspace `{}`", target.id), self.fault.as_ref()?))
+    /// What a person should know of it: that something cannot be told, or a disk is gone.
+    pub(crate) fn warnings(&self, target: &Target) -> Vec<Diagnostic> {
+        let about = format!("workspace `{}`", target.id);
+        let fault = self.fault.as_ref().map(|fault| Diagnostic::failure(&about, fault));
+        fault.into_iter().chain(self.lost_disk()).collect()
     }
+
+    /// That a disk was deleted under it, which its QEMU goes on with.
+    fn lost_disk(&self) -> Option<Diagnostic> {
+        self.status.as_ref().filter(|status| status.state.is_live())?;
+        lost_disk(&self.name, &self.spec.as_ref()?.disks)
+    }
+}
+
+/// That a disk of a VM that lives is not where it was.
+pub(crate) fn lost_disk(vm: &VmName, disks: &[DiskSpec]) -> Option<Diagnostic> {
+    let is_gone = |disk: &&DiskSpec| !disk.read_only && matches!(disk.path.try_exists(), Ok(false));
+    let lost = disks.iter().find(is_gone)?.path.display();
+    let text = format!("the disk `{lost}` was deleted under VM `{vm}`: what is on it is lost when it stops");
+    let hint = format!("save what matters first: `castra cp {vm}:<path> .`; then `castra down {vm}`");
+    Some(Diagnostic::warning(text).with_hint(hint))
 }
 
 fn split<T, E>(result: Result<T, E>) -> (Option<T>, Option<E>) {
@@ -72,7 +89,7 @@ impl ObservedWorkspace {
 
     /// What a person should know of VMs of which something cannot be told.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = Diagnostic> {
-        self.vms().iter().filter_map(|vm| vm.warning(&self.target))
+        self.vms().iter().flat_map(|vm| vm.warnings(&self.target))
     }
 }
 

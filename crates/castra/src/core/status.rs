@@ -23,6 +23,7 @@ use super::project::WorkspaceId;
 use super::ready::{RunTiming, Timings, console_has_spoken, timings};
 use super::selection::{Selected, Target, WorkspaceSelection, targets};
 use super::session::Session;
+use super::strays::{all_deleted, strays_of};
 use super::up::WaitFor;
 
 /// Threads that look at workspaces, and again at the VMs of one. A look takes a millisecond, or 150
@@ -163,6 +164,7 @@ pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOut
     let Selected { targets, notes } = targets(session, &options.selection)?;
     let value = StatusOutcome { workspaces: Vec::new() };
     let mut output = OperationOutput { value, diagnostics: notes };
+    output.diagnostics.extend(strays(session, &targets));
     let observe = |target: &Target| {
         let (mut workspace, warnings) = observe(target)?;
         if options.timings {
@@ -191,13 +193,26 @@ pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOut
     Ok(output)
 }
 
+/// What runs although its workspace is gone: looked for only where one has no record, or none is known.
+fn strays(session: &Session, targets: &[Target]) -> Vec<Diagnostic> {
+    if targets.is_empty() {
+        let all = all_deleted(session).unwrap_or_default();
+        return all.iter().map(|stray| stray.warning(None)).collect();
+    }
+    let of = |target: &Target| -> Vec<Diagnostic> {
+        let strays = strays_of(target).unwrap_or_default();
+        strays.iter().map(|stray| stray.warning(Some(&target.config))).collect()
+    };
+    targets.iter().flat_map(of).collect()
+}
+
 /// A workspace, and what cannot be told of its VMs.
 fn observe(target: &Target) -> Result<(WorkspaceStatus, Vec<Diagnostic>), Error> {
     let backend = &*backend::observer(&target.layout);
     let channels = Channels::look(target);
     let known = block_on(backend.list_vms())?;
     let seen = spread(&known, THREADS, |vm| ObservedVm::look(backend, vm));
-    let warnings = seen.iter().filter_map(|vm| vm.warning(target)).collect();
+    let warnings = seen.iter().flat_map(|vm| vm.warnings(target)).collect();
     let mut vms: Vec<VmRow> = seen.iter().filter_map(|vm| observed_row(target, &channels, vm)).collect();
     for vm in target.project.iter().flat_map(|project| &project.vms) {
         if !known.iter().any(|handle| handle.name == vm.name) {

@@ -34,6 +34,7 @@ mod init;
 mod json;
 mod kept;
 mod logs;
+mod lost;
 mod mounts;
 mod moved;
 mod overlays;

@@ -1,6 +1,8 @@
 //! What the broker writes down: records, its log, and the events it tells. Nothing that cannot be
 //! written stops it: the next keepalive writes again, and ages tell meanwhile.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::SystemTime;
 
 use plasmavmc_host::process::{BootId, Process, ProcessIdentity};
@@ -17,6 +19,8 @@ const LOG_MAX: u64 = 16 << 20;
 #[derive(Debug)]
 pub(super) struct Ledger {
     layout: Layout,
+    /// The workspace's directory as it was found: device and inode.
+    home: Option<(u64, u64)>,
     broker: ProcessIdentity,
     pub(super) log: Log,
 }
@@ -34,7 +38,7 @@ impl Ledger {
         let log =
             plain::rotate(&path, &path.with_extension("log.1"), LOG_MAX).and_then(|()| plain::append(&path));
         let broker = Process::of_this_process()?.identity();
-        Ok(Self { layout, broker, log: Log(log.ok()) })
+        Ok(Self { home: id_of(layout.root()), layout, broker, log: Log(log.ok()) })
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -51,11 +55,21 @@ impl Ledger {
         self.broker.boot_id
     }
 
+    /// Whether the workspace's directory was removed, or another is in its place.
+    pub(super) fn is_homeless(&self) -> bool {
+        id_of(self.layout.root()) != self.home
+    }
+
     /// Writes a record.
     pub(super) fn keep(&self, vm: &VmName, record: &SessionRecord) {
         // On a full disk ages grow, which is the truth for whoever reads.
         let _ = record.write(&self.layout, vm);
     }
+}
+
+/// Which directory is there.
+fn id_of(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// The time of the wall clock.

@@ -140,6 +140,9 @@ enum Token {
     Client(ClientId),
 }
 
+/// How long it waits at most before it looks whether its workspace is still there.
+const LOOK_MS: u64 = 5_000;
+
 impl<V: Vms> Broker<V> {
     /// A broker that listens. Whoever makes it holds the workspace's broker lock.
     ///
@@ -182,6 +185,13 @@ impl<V: Vms> Broker<V> {
         self.rescan(boot_ms());
         loop {
             let now = boot_ms();
+            if self.is_lost() {
+                // Whatever has the name now is another's.
+                self.ledger
+                    .log
+                    .line(ledger::now(), format_args!("broker stopped pid={pid}: its workspace is gone"));
+                return Ok(());
+            }
             self.tick(now);
             if self.is_over(now) {
                 break;
@@ -194,6 +204,12 @@ impl<V: Vms> Broker<V> {
         self.ledger.log.line(ledger::now(), format_args!("broker stopped pid={pid}"));
         self.vms.tell(None, EventKind::BrokerStopped { pid });
         Ok(())
+    }
+
+    /// Whether nobody can find it any more: its workspace was removed under it. Who has found it before,
+    /// and may be saving what is in a guest, is served to the end.
+    fn is_lost(&self) -> bool {
+        self.peers.is_empty() && self.ledger.is_homeless()
     }
 
     fn is_over(&self, now: u64) -> bool {
@@ -242,9 +258,9 @@ impl<V: Vms> Broker<V> {
                 add(Token::Client(*client), peer.stream().as_fd(), flags);
             }
         }
-        let left = self.deadline(now).saturating_sub(now).min(60_000);
+        let left = self.deadline(now).saturating_sub(now).min(LOOK_MS);
         let timeout = Timespec {
-            tv_sec: i64::try_from(left / 1_000).unwrap_or(60),
+            tv_sec: i64::try_from(left / 1_000).unwrap_or_default(),
             tv_nsec: i64::try_from(left % 1_000 * 1_000_000).unwrap_or_default(),
         };
         match poll(&mut fds, Some(&timeout)) {

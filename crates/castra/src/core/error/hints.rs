@@ -58,6 +58,7 @@ impl Error {
                 format!("stop it first: `castra down --workspace {workspace}`"),
                 "`castra clean --force` removes what does not belong to it".to_owned(),
             ],
+            Self::Stray { hint, .. } => vec![hint.clone()],
             Self::NotToBeCleaned { workspace, .. } => vec![format!(
                 "correct the config, or clean what its last `castra up` left: `castra clean --workspace {workspace}`"
             )],

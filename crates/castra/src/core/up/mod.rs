@@ -42,6 +42,7 @@ use super::backend;
 use super::bootstrap::{BootstrapChoice, BootstrapOutcome, Bootstraps};
 use super::error::{Error, VmFailure};
 use super::fan_out::fan_out;
+use super::observed::{self, ObservedVm};
 use super::output::{Diagnostic, OperationOutput};
 use super::preflight;
 use super::project::WorkspaceId;
@@ -51,6 +52,7 @@ use super::selection::{ProjectSelection, Target, project};
 use super::session::Session;
 use super::ssh;
 use super::status::Forward;
+use super::strays::strays_of;
 use super::workspace;
 use crate::config::{Project, VmConfig};
 
@@ -203,6 +205,7 @@ pub fn plan(session: &Session, options: &UpOptions) -> Result<OperationOutput<Pl
     vms.iter().try_for_each(|vm| seed::check(vm))?;
     let layout = Layout::new(&project.state_root);
     records::check_owner(session, &project, &layout)?;
+    refuse_strays(&project)?;
     let images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     let mut findings = preflight::check(session, &project, &vms, &images, options.force)?;
     findings.extend(vms.iter().filter_map(|vm| seed::forgets(vm)));
@@ -239,6 +242,7 @@ pub fn up(
     let layout = Layout::new(&project.state_root);
     let early = Hold::take_early(&layout, &project.workspace_id, vms.len())?;
     records::check_owner(session, &project, &layout)?;
+    refuse_strays(&project)?;
     let mut images = BaseImages::locate(session, &project, &vms, options.qcow.as_deref())?;
     vm::refuse_losses(&*backend::observer(&layout), &layout, &vms)?;
     let mut diagnostics = preflight::check(session, &project, &vms, &images, options.force)?;
@@ -288,6 +292,7 @@ pub fn up(
     }
     let (outcomes, notes) = gather(&vms, results)?;
     diagnostics.extend(notes);
+    diagnostics.extend(lost_disks(&target, &outcomes));
     diagnostics.extend(records::forget_removed(&project, &layout, &*launcher.backend, &recorder)?);
     let value = UpOutcome {
         workspace: project.workspace_id.clone(),
@@ -315,6 +320,26 @@ fn gather(
     }
     Error::from_failures(failures)?;
     Ok((outcomes, diagnostics))
+}
+
+/// Fails where a VM of the project runs although its workspace is gone: its ports are taken, and a second
+/// one of its name would hide it.
+fn refuse_strays(project: &Project) -> Result<(), Error> {
+    let target = Target::of_project(project.clone());
+    let Some(stray) = strays_of(&target)?.into_iter().next() else { return Ok(()) };
+    let (vm, pid, text) = (stray.vm().clone(), stray.pid(), stray.text());
+    Err(Error::Stray { vm, pid, text, hint: stray.hint(Some(&project.config_path)) })
+}
+
+/// Disks that were deleted under VMs that ran before.
+fn lost_disks(target: &Target, outcomes: &[VmOutcome]) -> Vec<Diagnostic> {
+    if outcomes.iter().all(|vm| vm.change == Change::Started) {
+        return Vec::new();
+    }
+    let seen = observed::observe(target).unwrap_or_default();
+    let ran =
+        |vm: &&ObservedVm| outcomes.iter().any(|it| it.vm == vm.name && it.change == Change::AlreadyRunning);
+    seen.iter().filter(ran).flat_map(|vm| vm.warnings(target)).collect()
 }
 
 /// The VMs a command is about, in the order of the config.
