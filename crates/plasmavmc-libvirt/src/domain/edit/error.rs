@@ -24,6 +24,14 @@ pub enum EditError {
         /// Their target.
         target: String,
     },
+    /// An element that counts once is there twice.
+    #[error(
+        "`<{element}>` is there twice; libvirt reads the first, and an edit would bring the second to light"
+    )]
+    Repeated {
+        /// The element.
+        element: &'static str,
+    },
     /// The memory follows from the NUMA cells.
     #[error("the memory is the sum of what the NUMA cells have; libvirt would ignore another")]
     NumaMemory,

@@ -23,7 +23,7 @@ use roxmltree::Node;
 
 use super::document::root;
 use super::{DomainXml, Edit, Mark, mark};
-use crate::xml::{Element, Splices, child, is_writable};
+use crate::xml::{Element, Splices, at, child, children, is_writable};
 
 impl DomainXml {
     /// The same domain with these changes, one after the other.
@@ -41,10 +41,37 @@ impl DomainXml {
     fn edited(&self, edit: &Edit) -> Result<Self, EditError> {
         let document = self.tree()?;
         let root = root(&document)?;
+        said_once(root)?;
         let mut splices = Splices::new(self.as_str());
         apply(edit, root, &mut splices)?;
         Ok(Self::parse(splices.apply())?)
     }
+}
+
+/// What libvirt reads the first of, whatever else there is. Only texts that libvirt did not write have more.
+const ONCE: [&[&str]; 11] = [
+    &["title"],
+    &["metadata"],
+    &["memory"],
+    &["currentMemory"],
+    &["vcpu"],
+    &["os"],
+    &["cpu"],
+    &["cpu", "model"],
+    &["cpu", "topology"],
+    &["features"],
+    &["devices"],
+];
+
+/// Refuses a domain in which an edit could change the first of two and bring the second to light.
+fn said_once(root: Node<'_, '_>) -> Result<(), EditError> {
+    for path in ONCE {
+        let [above @ .., last] = path else { continue };
+        if at(root, above).is_some_and(|parent| children(parent, last).nth(1).is_some()) {
+            return Err(EditError::Repeated { element: last });
+        }
+    }
+    Ok(())
 }
 
 fn apply(edit: &Edit, root: Node<'_, '_>, splices: &mut Splices<'_>) -> Result<(), EditError> {

@@ -162,3 +162,16 @@ fn several_edits_happen_together_or_not_at_all() {
     let both = windows().edit(&[Edit::Vcpus(2), Edit::MemoryKib(1024)]).unwrap().fields().unwrap();
     assert_eq!((both.vcpus, both.memory_kib), (2, 1024));
 }
+
+#[test]
+fn a_domain_that_says_once_things_twice_is_not_edited() {
+    for (inside, element) in [
+        ("<title/><title>b</title>", "title"),
+        ("<memory>1</memory><memory>2</memory>", "memory"),
+        ("<cpu><model>a</model><model>b</model></cpu>", "model"),
+        ("<devices/><devices/>", "devices"),
+    ] {
+        let xml = DomainXml::parse(&format!("<domain><name>a</name>{inside}</domain>")).unwrap();
+        assert_eq!(xml.edit(&[Edit::Title(None)]).unwrap_err(), EditError::Repeated { element });
+    }
+}
