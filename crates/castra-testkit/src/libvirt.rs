@@ -125,7 +125,8 @@ impl Drop for Libvirt {
     }
 }
 
-/// Starts `virtlogd` and `libvirtd` where the shared ones do not answer. They stay: others use them too.
+/// Starts `virtlogd` and `libvirtd` where the shared ones do not answer. They stay, for
+/// others use them too; `scripts/test` ends those that came up while it ran.
 ///
 /// # Panics
 /// Where they do not answer in the end.

@@ -171,7 +171,7 @@ fn a_domain_that_says_once_things_twice_is_not_edited() {
         ("<cpu><model>a</model><model>b</model></cpu>", "model"),
         ("<devices/><devices/>", "devices"),
     ] {
-        let xml = DomainXml::parse(&format!("<domain><name>a</name>{inside}</domain>")).unwrap();
+        let xml = DomainXml::parse(format!("<domain><name>a</name>{inside}</domain>")).unwrap();
         assert_eq!(xml.edit(&[Edit::Title(None)]).unwrap_err(), EditError::Repeated { element });
     }
 }
