@@ -18,6 +18,7 @@ pub mod down;
 pub mod error;
 pub mod exec;
 mod fan_out;
+mod former;
 pub mod guest;
 pub mod images;
 pub mod init;

@@ -105,7 +105,8 @@ impl Target {
         }
     }
 
-    fn of_known(session: &Session, workspace: KnownWorkspace) -> Self {
+    /// A known workspace, with the project its last `up` left.
+    pub(crate) fn of_known(session: &Session, workspace: KnownWorkspace) -> Self {
         let identity = workspace.record.workspace;
         // A snapshot that is missing or of another version costs the configured waits, no more.
         let snapshot = std::fs::read_to_string(workspace.layout.config_snapshot()).ok();

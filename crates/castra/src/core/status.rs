@@ -15,13 +15,14 @@ use super::backend;
 use super::broker::{Channels, GuestChannel, Process};
 use super::error::Error;
 use super::fan_out::spread;
+use super::former::still_running;
 use super::mounts::{self, MountRow};
 use super::observed::ObservedVm;
 use super::operation::{OperationKind, in_progress, state_with};
 use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
 use super::ready::{RunTiming, Timings, console_has_spoken, timings};
-use super::selection::{Selected, Target, WorkspaceSelection, targets};
+use super::selection::{Owner, Selected, Target, WorkspaceSelection, targets};
 use super::session::Session;
 use super::strays::{all_deleted, strays_of};
 use super::up::WaitFor;
@@ -165,6 +166,9 @@ pub fn status(session: &Session, options: &StatusOptions) -> Result<OperationOut
     let value = StatusOutcome { workspaces: Vec::new() };
     let mut output = OperationOutput { value, diagnostics: notes };
     output.diagnostics.extend(strays(session, &targets));
+    let here = targets.iter().find(|target| target.owner == Owner::Here && target.note.is_none());
+    let here = here.and_then(|target| target.project.as_ref());
+    output.diagnostics.extend(here.into_iter().flat_map(|project| still_running(session, project)));
     let observe = |target: &Target| {
         let (mut workspace, warnings) = observe(target)?;
         if options.timings {

@@ -84,9 +84,10 @@ fn a_workspace_that_was_moved_away_is_told_and_its_vm_left_alone() {
     let away = env.path().join("away");
     fs::rename(&root, &away).unwrap();
     let back = format!("move it back: `mv {} {}`", away.display(), root.display());
-    for (words, code) in [(&["status"][..], 0), (&["down"], 0), (&["up"], 6)] {
-        let answer = env.run(words).failed(code);
-        assert!(answer.stderr.contains(&back), "{words:?}: {answer}");
+    let answers =
+        [env.run(&["status"]).succeeded(), env.run(&["down"]).succeeded(), env.run(&["up"]).failed(6)];
+    for answer in answers {
+        assert!(answer.stderr.contains(&back), "{answer}");
     }
     assert!(Process::of_pid(pid).unwrap().is_some(), "it was ended");
     // The broker has left by now and made nothing; a VM whose workspace is back is as before.
@@ -109,4 +110,40 @@ fn a_disk_that_was_deleted_under_its_vm_is_told_while_it_can_be_saved() {
     let down = env.run(&["down"]).succeeded();
     assert!(down.stderr.contains(&told) && down.stderr.contains("was lost"), "{down}");
     assert!(env.run(&["status"]).succeeded().stderr.is_empty());
+}
+
+#[test]
+fn a_vm_under_the_former_name_of_its_project_is_told_with_the_way_to_end_it() {
+    let env = running();
+    let id = env.castra(["status", "--json"]).outcome()["workspaces"][0]["id"].as_str().unwrap().to_owned();
+    let config = fs::read_to_string(env.project().join("castra.toml")).unwrap();
+    env.write("castra.toml", config.replace("name = \"shop\"", "name = \"store\""));
+    let told = "VM `web` still runs under the name `shop`, which this project had before";
+    for words in [&["status"][..], &["status", "--config", "castra.toml"], &["up", "--wait", "running"]] {
+        let answer = env.run(words).succeeded();
+        assert!(answer.stderr.contains(told), "{words:?}: {answer}");
+        assert!(answer.stderr.contains(&format!("`castra down --workspace {id}`")), "{words:?}: {answer}");
+    }
+    env.run(&["down", "--workspace", &id]).succeeded();
+    assert!(env.run(&["status"]).succeeded().stderr.is_empty());
+    env.run(&["down"]).succeeded();
+    assert_eq!(env.qemus(), []);
+}
+
+#[test]
+fn a_vm_of_a_project_that_was_moved_is_told_with_the_way_to_end_it() {
+    let env = running();
+    let from = env.project().join("castra.toml");
+    let to = env.project().join("moved");
+    fs::create_dir(&to).unwrap();
+    fs::rename(&from, to.join("castra.toml")).unwrap();
+    let at = |words: &[&str]| wait(env.command(words).current_dir(&to).spawn().unwrap(), BOUND);
+    let told = format!(
+        "VM `web` still runs for a project of the same name whose config was `{}`, which is gone",
+        from.display()
+    );
+    let answer = at(&["status"]).succeeded();
+    assert!(answer.stderr.contains(&told), "{answer}");
+    at(&["down"]).succeeded();
+    assert!(at(&["status"]).succeeded().stderr.is_empty());
 }

@@ -42,6 +42,7 @@ use super::backend;
 use super::bootstrap::{BootstrapChoice, BootstrapOutcome, Bootstraps};
 use super::error::{Error, VmFailure};
 use super::fan_out::fan_out;
+use super::former::still_running;
 use super::observed::{self, ObservedVm};
 use super::output::{Diagnostic, OperationOutput};
 use super::preflight;
@@ -290,6 +291,7 @@ pub fn up(
     if let Err(error) = ssh::refresh(&target) {
         diagnostics.push(Diagnostic::warning(format!("ssh is not told of changed ports: {error}")));
     }
+    diagnostics.extend(still_running(session, &project));
     let (outcomes, notes) = gather(&vms, results)?;
     diagnostics.extend(notes);
     diagnostics.extend(lost_disks(&target, &outcomes));
