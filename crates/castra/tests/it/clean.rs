@@ -291,3 +291,42 @@ fn cleaning_a_project_that_never_ran_makes_nothing() {
     ");
     assert!(!env.castra_home().exists());
 }
+
+#[test]
+fn a_workspace_whose_project_is_gone_is_forgotten_once_nothing_is_left_in_it() {
+    let env = TestEnv::with_guest(&castra_testkit::obedient_disk(), "");
+    env.start();
+    env.run(&["down"]).succeeded();
+    let (layout, elsewhere) = (env.layout(), env.path().join("home"));
+    let id = env.castra(["status", "--json"]).outcome()["workspaces"][0]["id"].as_str().unwrap().to_owned();
+    let notes = layout.root().join("notes.txt");
+    fs::write(&notes, "mine").unwrap();
+    fs::rename(env.project(), env.path().join("gone")).unwrap();
+    let run = |words: &[&str]| {
+        wait(env.command(words).current_dir(&elsewhere).spawn().unwrap(), Duration::from_secs(30)).succeeded()
+    };
+    let known = || run(&["status", "--json"]).outcome()["workspaces"].as_array().unwrap().len();
+
+    run(&["clean", "--workspace", &id]);
+    assert_eq!((known(), notes.exists()), (1, true), "a file nobody knows was lost");
+    fs::remove_file(&notes).unwrap();
+    let told = format!("forgotten: its project's directory `{}` is gone", env.project().display());
+    let dry = run(&["clean", "--dry-run", "--global"]);
+    assert!(dry.stderr.contains(&format!("workspace `{id}` would be {told}")), "{dry}");
+    assert_eq!(known(), 1, "a dry run forgot it");
+    let clean = run(&["clean", "--global", "--json"]);
+    assert_eq!(clean.outcome()["workspaces"][0]["forgotten"], true, "{clean}");
+    assert!(clean.outcome()["diagnostics"].to_string().contains(&told), "{clean}");
+    assert_eq!((known(), layout.root().exists()), (0, false));
+}
+
+#[test]
+fn a_workspace_of_a_project_that_is_there_is_never_forgotten() {
+    let env = TestEnv::with_guest(&castra_testkit::obedient_disk(), "");
+    env.start();
+    env.run(&["down"]).succeeded();
+    fs::remove_file(env.project().join("castra.toml")).unwrap();
+    let clean = env.run(&["clean", "--global", "--json"]).succeeded().outcome();
+    assert_eq!(clean["workspaces"][0]["forgotten"], false, "{clean}");
+    assert_eq!(env.castra(["status", "--json"]).outcome()["workspaces"].as_array().unwrap().len(), 1);
+}

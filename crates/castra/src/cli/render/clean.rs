@@ -9,7 +9,8 @@ use crate::cli::face::View;
 use crate::core::clean::CleanOutcome;
 
 pub(crate) fn clean(outcome: &CleanOutcome, view: View) -> String {
-    if outcome.items.is_empty() {
+    let is_nothing = outcome.items.is_empty() && outcome.workspaces.iter().all(|it| !it.forgotten);
+    if is_nothing {
         return "Nothing to remove\n".to_owned();
     }
     let mut text = String::new();
@@ -58,6 +59,7 @@ mod tests {
             workspaces: vec![WorkspaceClean {
                 id: "shop-0123456789ab".to_owned(),
                 root: "/w".into(),
+                forgotten: false,
                 live: vec!["web".parse().unwrap()],
             }],
             items: vec![

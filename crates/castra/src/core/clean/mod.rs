@@ -9,12 +9,13 @@
 //! of persistent VMs are a person's data and stay in any case. Tests: in each file, and
 //! `tests/it/clean.rs`.
 
+mod forget;
 mod shared;
 mod survey;
 mod vms;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use plasmavmc_host::image::Store;
@@ -116,6 +117,8 @@ pub struct WorkspaceClean {
     pub id: String,
     /// Where it is.
     pub root: PathBuf,
+    /// Whether it is not known any more, or would not be: its project's directory is gone.
+    pub forgotten: bool,
     /// Live VMs that were spared.
     #[schemars(with = "Vec<String>")]
     pub live: Vec<VmName>,
@@ -181,14 +184,21 @@ pub fn clean(
     if options.scope == CleanScope::Global {
         items.extend(clean_shared(session, &items, options.mode, &sink)?);
     }
-    let seen = |(place, looked): (&Place, Looked)| WorkspaceClean {
+    let mut forgotten = Vec::new();
+    for (place, looked) in places.iter().zip(&looked) {
+        let note = forget_abandoned(session, place, looked, options.mode)?;
+        forgotten.push(note.is_some());
+        diagnostics.extend(note);
+    }
+    let seen = |((place, looked), forgotten): ((&Place, Looked), bool)| WorkspaceClean {
         id: place.id.clone(),
         root: place.layout.root().to_owned(),
+        forgotten,
         live: looked.live,
     };
     let value = CleanOutcome {
         dry_run: options.mode == CleanMode::DryRun,
-        workspaces: places.iter().zip(looked).map(seen).collect(),
+        workspaces: places.iter().zip(looked).zip(forgotten).map(seen).collect(),
         totals: totals(&items),
         reclaimed_bytes: items.iter().map(|item| item.bytes).sum(),
         items,
@@ -243,6 +253,32 @@ fn global(session: &Session) -> Result<Vec<Place>, Error> {
     };
     let is_dir = |child: &PathBuf| child.symlink_metadata().is_ok_and(|meta| meta.is_dir());
     Ok(children.into_iter().filter(is_dir).filter_map(place).collect())
+}
+
+/// Forgets a workspace that nobody will come back to; says so.
+fn forget_abandoned(
+    session: &Session,
+    place: &Place,
+    looked: &Looked,
+    mode: CleanMode,
+) -> Result<Option<Diagnostic>, Error> {
+    let layout = &place.layout;
+    let Some(directory) = forget::abandoned_by(layout).filter(|_| looked.live.is_empty()) else {
+        return Ok(None);
+    };
+    let removed: Vec<&Path> = looked.survey.items.iter().map(|item| item.path.as_path()).collect();
+    if forget::left_in(layout, &removed)?.is_some() {
+        return Ok(None);
+    }
+    let done = match mode {
+        CleanMode::Remove => {
+            forget::forget(&session.dirs, layout)?;
+            "is forgotten"
+        }
+        CleanMode::DryRun => "would be forgotten",
+    };
+    let why = format!("its project's directory `{}` is gone", directory.display());
+    Ok(Some(Diagnostic::note(format!("workspace `{}` {done}: {why}", place.id))))
 }
 
 /// A recorder that keeps what becomes of a place in its log of events, where that stays: mostly it is

@@ -12,4 +12,4 @@ pub(crate) use prepare::legacy;
 pub use prepare::{forget, prepare, prune_legacy};
 pub use record::{Identity, Invocation, Origin, SCHEMA, WorkspaceRecord};
 pub use registry::{KnownWorkspace, known, of_id};
-pub(crate) use registry::{dangling, links_root};
+pub(crate) use registry::{dangling, links_root, links_to};

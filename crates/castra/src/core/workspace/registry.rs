@@ -93,6 +93,13 @@ pub(crate) fn dangling(dirs: &UserDirs) -> Vec<PathBuf> {
     children(&links_root(dirs)).into_iter().filter(ours).filter(gone).collect()
 }
 
+/// The links to a workspace.
+pub(crate) fn links_to(dirs: &UserDirs, layout: &Layout) -> Vec<PathBuf> {
+    let root = layout.root().canonicalize().ok();
+    let leads_there = |link: &PathBuf| link.is_symlink() && link.canonicalize().ok() == root;
+    children(&links_root(dirs)).into_iter().filter(leads_there).collect()
+}
+
 fn children(dir: &Path) -> Vec<PathBuf> {
     fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
