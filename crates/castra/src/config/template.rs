@@ -11,8 +11,9 @@ name = "devbox"
 port_forwards = [{ host = 2222, guest = 22 }]
 "#;
 
-/// A config to begin with: it works as it is, and shows what else there is.
-pub fn starter(project: &ProjectName) -> String {
+/// A config to begin with: it works as it is, and shows what else there is. `ssh_port` of the host leads to
+/// the VM's SSH server.
+pub fn starter(project: &ProjectName, ssh_port: u16) -> String {
     let name = toml::Value::from(project.as_str());
     format!(
         r#"# The virtual machines of this project. `castra up` starts them, `castra down` stops them.
@@ -31,8 +32,8 @@ name = "devbox"
 base_image = "alpine"
 cpus = 1
 memory = "1 GiB"
-# Ports of this host that lead into the VM: `ssh -p 2222 127.0.0.1`.
-port_forwards = [{{ host = 2222, guest = 22 }}]
+# Ports of this host that lead into the VM: `ssh -p {ssh_port} 127.0.0.1`.
+port_forwards = [{{ host = {ssh_port}, guest = 22 }}]
 # Keep the disk when the VM stops. Default: every start is a fresh machine.
 # persistent = true
 # What the VM does on its first boot.

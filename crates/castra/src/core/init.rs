@@ -3,6 +3,7 @@
 //! Never replaces a file unless told to, and never follows a symbolic link to one: the new file is
 //! written whole beside it and then takes the name, or does not. Tests: below, `tests/it/init.rs`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -15,9 +16,14 @@ use serde::Serialize;
 use super::error::Error;
 use super::output::OperationOutput;
 use super::project::{WorkspaceId, default_state_root};
+use super::selection::Target;
 use super::session::Session;
+use super::workspace::known;
 use crate::config::{ConfigError, FILE_NAME, NotAFile, ProjectName, starter};
 use crate::env::CASTRA_DIR;
+
+/// The port of the host for the first project's SSH server.
+pub const FIRST_PORT: u16 = 2222;
 
 /// What `init` is asked.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +58,9 @@ pub struct InitOutcome {
     /// The id of its workspace.
     #[schemars(with = "String")]
     pub id: WorkspaceId,
+    /// The port of the host that leads to the VM's SSH server: the first from 2222 that no other known
+    /// project has.
+    pub ssh_port: u16,
     /// Where VMs, images and logs will be.
     pub workspace: PathBuf,
     /// Where they would be with `state_dir` set to `local_state_dir`.
@@ -75,10 +84,13 @@ pub fn init(session: &Session, options: &InitOptions) -> Result<OperationOutput<
         let holds_config = path.join(FILE_NAME).exists();
         return Err(ConfigError::NotAFile { path, found: NotAFile::Directory { holds_config } }.into());
     }
-    write(&path, &starter(&name), options.replace)?;
+    let id = WorkspaceId::of(&path, &name);
+    let ssh_port = free_port(&declared_elsewhere(session, &path));
+    write(&path, &starter(&name, ssh_port), options.replace)?;
     let value = InitOutcome {
         replaced: there.is_ok(),
-        id: WorkspaceId::of(&path, &name),
+        id,
+        ssh_port,
         workspace: default_state_root(&session.dirs, &path, &name),
         local_workspace: directory.join(CASTRA_DIR),
         local_state_dir: CASTRA_DIR.to_owned(),
@@ -86,6 +98,20 @@ pub fn init(session: &Session, options: &InitOptions) -> Result<OperationOutput<
         config: path,
     };
     Ok(OperationOutput::new(value))
+}
+
+/// The ports that other known projects declare. Who listens now is not asked: what is written is meant to
+/// stay.
+fn declared_elsewhere(session: &Session, config: &Path) -> BTreeSet<u16> {
+    let others = known(&session.dirs).into_iter().filter(|it| it.record.workspace.config != config);
+    let projects = others.filter_map(|it| Target::of_known(session, it).project);
+    let forwards = projects.flat_map(|project| project.vms).flat_map(|vm| vm.port_forwards);
+    forwards.map(|forward| forward.host.get()).collect()
+}
+
+/// The first port from [`FIRST_PORT`] that is not among them; that itself where all are. Pure.
+fn free_port(declared: &BTreeSet<u16>) -> u16 {
+    (FIRST_PORT..=u16::MAX).find(|port| !declared.contains(port)).unwrap_or(FIRST_PORT)
 }
 
 /// The path with its directory made canonical, as the workspace's id is made from it.
@@ -147,6 +173,13 @@ mod tests {
         init(&session(dir.path()), &at(FILE_NAME, Replace::Yes)).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("elsewhere")).unwrap(), "precious");
         assert!(!dir.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn the_first_port_that_nobody_declares_is_taken() {
+        assert_eq!(free_port(&BTreeSet::new()), 2222);
+        assert_eq!(free_port(&[2222, 2223, 2225].into()), 2224);
+        assert_eq!(free_port(&(1..=u16::MAX).collect()), 2222);
     }
 
     #[test]

@@ -253,7 +253,7 @@ port_forwards = [
 #[test]
 fn the_starter_config_works_as_it_is() {
     for name in ["web", "it's \"quoted\"", "日本", "a = 1 # b"] {
-        let project = resolve(&starter(&name.parse().unwrap()));
+        let project = resolve(&starter(&name.parse().unwrap(), 2222));
         assert_eq!(project.name.as_str(), name);
         assert_eq!(names(&project), ["devbox"]);
         assert_eq!(project.vms[0].port_forwards, [PortForward::tcp(2222, 22).unwrap()]);

@@ -243,7 +243,7 @@ fn every_config_we_show_parses_and_validates() {
         }
     }
     assert!(shown >= 2, "only {shown} configs were found");
-    let starter = starter(&"web".parse().unwrap());
+    let starter = starter(&"web".parse().unwrap(), 2222);
     assert!(validates(&validator, &starter));
     let snapshot = to_snapshot(&parse(&starter, &env()).unwrap());
     assert!(validates(&validator, &snapshot), "{snapshot}");

@@ -66,3 +66,36 @@ fn the_local_place_works_as_told() {
     let seen = env.castra(["status", "--json"]).succeeded().outcome();
     assert_eq!(seen["workspaces"][0]["root"], told["local_workspace"]);
 }
+
+#[test]
+fn a_second_project_gets_a_port_of_its_own() {
+    let env = TestEnv::with_guest(
+        &castra_testkit::obedient_disk(),
+        "port_forwards = [{ host = 2222, guest = 22 }]",
+    );
+    // Known is what was up; that it comes no further here than its record is enough.
+    let layout = env.layout();
+    fs::create_dir_all(layout.metadata()).unwrap();
+    let own = env.castra(["init", "--force", "--name", "shop", "--json"]).succeeded().outcome();
+    assert_eq!(own["ssh_port"], 2222);
+    let record = serde_json::json!({
+        "schema": 1,
+        "workspace": {
+            "id": own["id"], "project": "shop", "root": layout.root(), "config": own["config"], "origin": "file",
+        },
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+        "invocation": { "version": "0", "force": false, "wait": "auto", "bootstrap": "auto" },
+    });
+    fs::write(layout.workspace_record(), record.to_string()).unwrap();
+    fs::copy(env.project().join("castra.toml"), layout.config_snapshot()).unwrap();
+
+    fs::create_dir(env.project().join("second")).unwrap();
+    let second = env.castra(["init", "--config", "second/castra.toml"]).succeeded();
+    assert!(second.stdout.contains("SSH is forwarded from port 2223: other projects have 2222"), "{second}");
+    let text = fs::read_to_string(env.project().join("second/castra.toml")).unwrap();
+    assert!(text.contains("{ host = 2223, guest = 22 }") && text.contains("ssh -p 2223"), "{text}");
+    // Its own port is no other project's.
+    let again = env.castra(["init", "--force", "--name", "shop", "--json"]).succeeded().outcome();
+    assert_eq!(again["ssh_port"], 2222);
+}

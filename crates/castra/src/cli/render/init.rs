@@ -2,13 +2,18 @@
 
 use super::style::path;
 use crate::cli::face::View;
-use crate::core::init::InitOutcome;
+use crate::core::init::{FIRST_PORT, InitOutcome};
 
 pub(crate) fn init(outcome: &InitOutcome, _: View) -> String {
     let verb = if outcome.replaced { "Replaced" } else { "Wrote" };
+    let port = match outcome.ssh_port {
+        FIRST_PORT => String::new(),
+        port => format!("SSH is forwarded from port {port}: other projects have {FIRST_PORT}\n\n"),
+    };
     format!(
         "{verb} {}, project `{}`\n\
          \n\
+         {port}\
          VMs, images and logs will be in\n  {}\n\
          With `state_dir = \"{}\"` under [project] they would be in\n  {}\n\
          \n\
@@ -36,7 +41,10 @@ mod tests {
             workspace: "/home/me/.castra/projects/shop-0123456789ab".into(),
             local_workspace: "/src/shop/.castra".into(),
             local_state_dir: ".castra".to_owned(),
+            ssh_port: 2222,
         };
+        let second = init(&InitOutcome { ssh_port: 2224, ..outcome.clone() }, WIDE);
+        assert!(second.contains("\nSSH is forwarded from port 2224: other projects have 2222\n"), "{second}");
         insta::assert_snapshot!(init(&outcome, WIDE), @r#"
         Wrote /src/shop/castra.toml, project `shop`
 
