@@ -31,6 +31,7 @@ mod hostile;
 mod hostile_guest;
 mod images;
 mod init;
+mod interrupted;
 mod json;
 mod kept;
 mod logs;

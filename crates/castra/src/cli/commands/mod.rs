@@ -13,6 +13,7 @@ mod down;
 mod exec;
 mod image;
 mod init;
+mod interrupted;
 mod logs;
 mod man;
 mod ports;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use plasmavmc_term::exit::OK;
 use plasmavmc_types::VmName;
 
+use super::interrupted::{Progress, telling};
 use crate::cli::error::CliError;
 use crate::cli::face::Face;
 use crate::cli::render;
@@ -112,9 +113,15 @@ pub(super) fn run(args: &UpArgs, face: &Face) -> Result<u8, CliError> {
     // Read once more by the operation: the names are only for the width of a column.
     let (found, _) = project(&face.session, &options.project)?;
     let names: Vec<VmName> = found.vms.into_iter().map(|vm| vm.name).collect();
-    let events = face.watch(&names);
-    let outcome = up(&face.session, &options, &|event| events.show(event));
-    drop(events);
-    face.answer(&outcome?, render::up)?;
+    let progress = Progress::of(if options.vms.is_empty() { names.clone() } else { options.vms.clone() });
+    telling(face, &progress, || {
+        let events = face.watch(&names);
+        let outcome = up(&face.session, &options, &|event| {
+            progress.note(event);
+            events.show(event);
+        });
+        drop(events);
+        face.answer(&outcome?, render::up)
+    })?;
     Ok(OK)
 }
