@@ -17,9 +17,12 @@ pub struct Applied {
     pub fields: Values,
     /// The address of our card, by which it is found again when another one is put before it.
     pub nic: Option<MacAddr>,
-    /// The manifest it was made from, as [`crate::vm::plan::manifest_id`] names it: what another manifest
-    /// does not list is no business of that one.
+    /// The manifest that has it in its hands, as [`crate::vm::plan::manifest_id`] names it: it is no business
+    /// of another one.
     pub manifest: Option<String>,
+    /// Whether it was made from a manifest: one that was only adopted is never undefined.
+    #[serde(default)]
+    pub made: bool,
 }
 
 /// The member that holds the fields.
@@ -27,6 +30,9 @@ const FIELDS: &str = "fields";
 
 /// The member that holds the manifest's id.
 const MANIFEST: &str = "manifest";
+
+/// The member that tells a VM that was made from one that was adopted.
+const MADE: &str = "made";
 
 /// The member that holds the card's address.
 const NIC: &str = "nic";
@@ -39,8 +45,11 @@ impl Applied {
         let known = |field: Field| written.get(field.as_str()).map(|value| (field, value.clone()));
         let fields = Field::ALL.into_iter().filter_map(known).collect();
         let nic = object.get(NIC).and_then(Value::as_str).and_then(|text| text.parse().ok());
-        let manifest = object.get(MANIFEST).and_then(Value::as_str).map(ToOwned::to_owned);
-        Some(Self { fields, nic, manifest })
+        // Of an earlier form of this name nothing can be told.
+        let is_place = |text: &&str| text.contains(":/");
+        let manifest = object.get(MANIFEST).and_then(Value::as_str).filter(is_place).map(ToOwned::to_owned);
+        let made = object.get(MADE) == Some(&Value::Bool(true));
+        Some(Self { fields, nic, manifest, made })
     }
 
     /// The mark that says it, for the VM of this key.
@@ -53,6 +62,9 @@ impl Applied {
         }
         if let Some(manifest) = &self.manifest {
             object.insert(MANIFEST.to_owned(), Value::String(manifest.clone()));
+        }
+        if self.made {
+            object.insert(MADE.to_owned(), Value::Bool(true));
         }
         Mark { key: key.to_owned(), applied: Value::Object(object).to_string() }
     }
@@ -75,7 +87,7 @@ mod tests {
             (Field::IsoSources, json!(["/iso/a b.iso"])),
         ]);
         let nic = Some("52:54:00:01:02:03".parse().unwrap());
-        let applied = Applied { fields, nic, manifest: Some("0123456789abcdef".to_owned()) };
+        let applied = Applied { fields, nic, manifest: Some("host:/a/vms.json".to_owned()), made: true };
         let written = applied.to_mark("web");
         assert_eq!(written.key, "web");
         assert!(!written.applied.contains('\n'));
@@ -87,6 +99,14 @@ mod tests {
         let applied = Applied::read(&mark(r#"{"fields":{"vcpus":2,"numa":"auto"},"nic":7,"x":1}"#)).unwrap();
         assert_eq!(applied.fields, Values::from([(Field::Vcpus, json!(2))]));
         assert_eq!(applied.nic, None);
+    }
+
+    #[test]
+    fn a_mark_without_the_word_is_that_of_an_adopted_vm_of_nobody_knows_which_manifest() {
+        for text in [r#"{"fields":{}}"#, r#"{"fields":{},"manifest":"0123456789abcdef","made":"true"}"#] {
+            let applied = Applied::read(&mark(text)).unwrap();
+            assert_eq!((applied.made, applied.manifest), (false, None), "{text}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn asked(entry: &Entry) -> Option<Values> {
         Action::Adopt | Action::Update => {
             Some(entry.made().map(|change| (change.field, change.to.clone())).collect())
         }
-        Action::Keep | Action::Prune | Action::Refuse { .. } => None,
+        Action::Keep | Action::Prune | Action::Release | Action::Refuse { .. } => None,
     }
 }
 

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Action, Change, Decision, Entry, Note, Observation, Options, Refusal, Seen, plan};
-use super::{Field, PowerState};
+use super::{Applied, Field, PowerState};
 use crate::manifest::VmManifest;
 
 /// How the VMs stand.
@@ -60,6 +60,8 @@ pub enum Belonging {
     NotOurs,
     /// It is ours, and left the manifest.
     NotListed,
+    /// It is in the hands of another manifest.
+    OtherManifest,
     /// The manifest does not speak of it.
     Unmanaged,
     /// Its XML cannot be read.
@@ -78,6 +80,8 @@ impl VmStatus {
     pub fn is_clean(&self) -> bool {
         match self.standing {
             Belonging::Unmanaged | Belonging::NotListed => true,
+            // This manifest lists it too.
+            Belonging::OtherManifest => self.refusal.is_none(),
             Belonging::Managed => {
                 self.changes.is_empty() && self.pending.is_empty() && self.refusal.is_none()
             }
@@ -101,18 +105,19 @@ impl VmStatus {
     }
 }
 
-/// How the VMs stand.
-pub fn status(manifest: &VmManifest, observation: &Observation) -> Status {
+/// How the VMs stand. `ours` is the manifest's id; none where it has no place.
+pub fn status(manifest: &VmManifest, observation: &Observation, ours: Option<String>) -> Status {
     let seen: BTreeMap<&str, &Seen> =
         observation.domains.iter().map(|seen| (seen.domain.name.as_str(), seen)).collect();
-    let planned = plan(manifest, observation, &Options::default());
+    let options = Options { manifest: ours, ..Options::default() };
+    let planned = plan(manifest, observation, &options);
     let mut vms: BTreeMap<String, VmStatus> = BTreeMap::new();
     for entry in planned.vms {
         let one = entry_status(&entry, seen.get(entry.name.as_str()).copied());
         vms.insert(entry.name, one);
     }
     for (name, seen) in seen {
-        vms.entry(name.to_owned()).or_insert_with(|| seen_status(seen, Belonging::Unmanaged));
+        vms.entry(name.to_owned()).or_insert_with(|| unlisted(seen, &options));
     }
     for one in &observation.unreadable {
         vms.entry(one.name.clone())
@@ -148,12 +153,25 @@ fn seen_status(seen: &Seen, standing: Belonging) -> VmStatus {
     }
 }
 
+/// A VM that is no business of the manifest.
+fn unlisted(seen: &Seen, options: &Options) -> VmStatus {
+    let applied = seen.domain.mark.as_ref().and_then(Applied::read);
+    match applied.and_then(|applied| options.other_manifest(&applied)) {
+        Some(manifest) => VmStatus {
+            notes: vec![Note::OtherManifest { manifest }],
+            ..seen_status(seen, Belonging::OtherManifest)
+        },
+        None => seen_status(seen, Belonging::Unmanaged),
+    }
+}
+
 fn entry_status(entry: &Entry, seen: Option<&Seen>) -> VmStatus {
     let standing = match &entry.action {
-        Action::Refuse { refusal: Refusal::NotOurs } => Belonging::NotOurs,
+        Action::Refuse { refusal: Refusal::NotOurs | Refusal::MarkedAs { .. } } => Belonging::NotOurs,
+        Action::Refuse { refusal: Refusal::OtherManifest { .. } } => Belonging::OtherManifest,
         Action::Refuse { refusal: Refusal::Unreadable { .. } } => Belonging::Unreadable,
         _ if seen.is_none() => Belonging::Missing,
-        _ if entry.notes.iter().any(|note| matches!(note, Note::NotListed)) => Belonging::NotListed,
+        _ if entry.notes.iter().any(|note| matches!(note, Note::NotListed { .. })) => Belonging::NotListed,
         _ if entry.notes.iter().any(|note| matches!(note, Note::Copied { .. })) => Belonging::Unmanaged,
         _ => Belonging::Managed,
     };
@@ -214,7 +232,7 @@ mod tests {
             unreadable: vec![Unreadable { id: None, name: "odd".to_owned(), why: "x".to_owned() }],
             ..Observation::default()
         };
-        let status = status(&manifest, &observation);
+        let status = status(&manifest, &observation, None);
         let told: Vec<_> =
             status.vms.iter().map(|one| (one.name.as_str(), one.word(), one.standing)).collect();
         assert_eq!(
@@ -233,9 +251,29 @@ mod tests {
     }
 
     #[test]
+    fn a_vm_of_another_manifest_is_shown_with_its_manifest() {
+        let mut one = seen("x", PowerState::Running);
+        let mark =
+            Applied { manifest: Some("host:/a/vms.json".to_owned()), made: true, ..Applied::default() };
+        one.domain.mark = Some(mark.to_mark("x"));
+        let observation = Observation { domains: vec![one], ..Observation::default() };
+        let seen_from = |path: &str| {
+            let status = status(&VmManifest::default(), &observation, Some(format!("host:{path}")));
+            assert!(status.is_clean(), "{status:?}");
+            (status.vms[0].standing, status.vms[0].notes[0].to_string())
+        };
+        let (standing, note) = seen_from("/b/vms.json");
+        assert_eq!(
+            (standing, note.as_str()),
+            (Belonging::OtherManifest, "it is in the hands of /a/vms.json")
+        );
+        assert_eq!(seen_from("/a/vms.json").0, Belonging::NotListed);
+    }
+
+    #[test]
     fn vms_that_nobody_listed_are_no_reason_to_act() {
         let observation =
             Observation { domains: vec![seen("x", PowerState::Running)], ..Observation::default() };
-        assert!(status(&VmManifest::default(), &observation).is_clean());
+        assert!(status(&VmManifest::default(), &observation, None).is_clean());
     }
 }

@@ -51,7 +51,7 @@ impl Subsystem for VmSubsystem {
         let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
         let options = Options { manifest: Some(manifest_id(&manifest.path)), ..self.options.clone() };
         let plan = plan_sync(&connection, &manifest.manifest, &options).map_err(failed)?;
-        Ok(Box::new(SyncPlan { subsystem: self, manifest, connection, plan }))
+        Ok(Box::new(SyncPlan { subsystem: self, manifest, options, connection, plan }))
     }
 
     fn plan_capture(&self) -> Result<Box<dyn Plan + '_>, SubsystemError> {
@@ -66,7 +66,7 @@ impl Subsystem for VmSubsystem {
         let manifest = self.place.manifest().map_err(failed)?;
         let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
         let observation = observe(&connection, &manifest.manifest).map_err(failed)?;
-        let status = status(&manifest.manifest, &observation);
+        let status = status(&manifest.manifest, &observation, Some(manifest_id(&manifest.path)));
         let standing = |vm: &super::status::VmStatus| Standing {
             target: vm.name.clone(),
             state: vm.word().to_owned(),
@@ -79,7 +79,8 @@ impl Subsystem for VmSubsystem {
     fn drift(&self) -> Result<Summary, SubsystemError> {
         let manifest = self.place.manifest().map_err(failed)?;
         let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
-        let plan = plan_sync(&connection, &manifest.manifest, &Options::default()).map_err(failed)?;
+        let options = Options { manifest: Some(manifest_id(&manifest.path)), ..Options::default() };
+        let plan = plan_sync(&connection, &manifest.manifest, &options).map_err(failed)?;
         Ok(summary(&plan))
     }
 }
@@ -88,6 +89,7 @@ impl Subsystem for VmSubsystem {
 struct SyncPlan<'s> {
     subsystem: &'s VmSubsystem,
     manifest: ManifestFile,
+    options: Options,
     connection: Connection,
     plan: VmPlan,
 }
@@ -118,7 +120,7 @@ impl Plan for SyncPlan<'_> {
             let (text, _) = edits.apply(&self.manifest.text, env).map_err(failed)?;
             self.manifest.replace(&text).map_err(failed)?;
         }
-        let (options, state) = (&self.subsystem.options, self.subsystem.place.state());
+        let (options, state) = (&self.options, self.subsystem.place.state());
         let report =
             execute(&self.plan, &self.manifest.manifest, options, &self.connection, &state, &mut hear)
                 .map_err(|error: SyncError| failed(error))?;
@@ -199,7 +201,7 @@ fn summary(plan: &VmPlan) -> Summary {
             Action::Create { .. } => Some(Verb::Create),
             Action::Adopt => Some(Verb::Adopt),
             Action::Update => Some(Verb::Update),
-            Action::Prune => Some(Verb::Remove),
+            Action::Prune | Action::Release => Some(Verb::Remove),
             Action::Refuse { refusal } => {
                 let details = vec![refusal.to_string(), refusal.hint(&entry.name)];
                 summary.operations.push(Operation { verb: Verb::Leave, target: entry.name.clone(), details });

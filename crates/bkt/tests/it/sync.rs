@@ -231,3 +231,38 @@ fn what_left_the_manifest_is_undefined_only_when_asked_and_its_disk_stays() {
     assert!(!lab.libvirt.virsh(&["list", "--all", "--name"]).contains(&name));
     assert!(lab.path("pruned.qcow2").exists());
 }
+
+#[test]
+fn a_vm_that_was_adopted_is_let_go_of_and_stays_as_it_was() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("adopted");
+    let disk = lab.path("adopted.qcow2");
+    let xml = lab.libvirt.small_domain("adopted").replace(
+        "<devices>",
+        &format!(
+            "<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/>\
+             <source file='{}'/><target dev='vda' bus='virtio'/></disk>",
+            disk.display()
+        ),
+    );
+    lab.libvirt.define(&xml);
+    let before = lab.inactive(&name);
+    let wish = manifest(&[(&name, lab.small("adopted.qcow2"))]);
+    let ours = Options {
+        only: Some(names(&wish)),
+        manifest: Some("host:/ours.json".to_owned()),
+        adopt: true,
+        ..Options::default()
+    };
+    lab.sync_with(&wish, &ours);
+    assert!(lab.inactive(&name).contains("bkt:vm"));
+    let prune = Options { prune: true, ..ours };
+    let released = lab.sync_with(&manifest(&[]), &prune);
+    assert_eq!(released.action, Action::Release);
+    let after = lab.inactive(&name);
+    assert!(!after.contains("bkt:vm"), "{after}");
+    let rest = |xml: &str| {
+        xml.lines().filter(|line| !line.contains("metadata")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(rest(&after), rest(&before));
+}

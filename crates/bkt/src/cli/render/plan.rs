@@ -73,6 +73,7 @@ fn rows(entry: &Entry) -> Vec<Row> {
         let effect = match &entry.action {
             Action::Refuse { refusal } => refusal.to_string(),
             Action::Prune => "its disks, NVRAM and TPM state stay".to_owned(),
+            Action::Release => "it was adopted: the VM stays as it is".to_owned(),
             Action::Adopt => "it is as the manifest has it, and is noted as ours".to_owned(),
             _ => "only what is noted in it".to_owned(),
         };
@@ -90,6 +91,7 @@ const fn word(action: &Action) -> (&'static str, anstyle::Style) {
         Action::Adopt => ("adopt", GOOD),
         Action::Update => ("update", GOOD),
         Action::Prune => ("undefine", BUSY),
+        Action::Release => ("release", BUSY),
         Action::Refuse { .. } => ("nothing", BAD),
     }
 }
@@ -159,6 +161,7 @@ fn last_line(outcome: &SyncOutcome) -> String {
         (counted(|action| matches!(action, Action::Adopt)), "adopt"),
         (counted(|action| matches!(action, Action::Update)), "update"),
         (counted(|action| matches!(action, Action::Prune)), "undefine"),
+        (counted(|action| matches!(action, Action::Release)), "release"),
         (plan.vms.iter().filter(|entry| entry.leaves_something()).count(), "to decide"),
     ]
     .into_iter()

@@ -10,6 +10,7 @@ use crate::vm::status::{Belonging, VmStatus};
 /// What the words mean.
 const LEGEND: &str = "\
 missing = in the manifest, not in libvirt; not ours = in both, not made here; unmanaged = in libvirt alone
+left it = made or adopted from the manifest, and no longer in it; another's = in the hands of another manifest
 saved = its next start goes on from a saved state; PENDING = changes at its next cold boot
 ";
 
@@ -66,6 +67,7 @@ const fn belonging(standing: Belonging) -> &'static str {
         Belonging::Missing => "missing",
         Belonging::NotOurs => "not ours",
         Belonging::NotListed => "left it",
+        Belonging::OtherManifest => "another's",
         Belonging::Unmanaged => "unmanaged",
         Belonging::Unreadable => "unreadable",
     }
@@ -138,6 +140,7 @@ mod tests {
             vm("e", Some(PowerState::Crashed), Belonging::NotListed),
             vm("f", None, Belonging::Unreadable),
             vm("g", Some(PowerState::Stopped), Belonging::Managed),
+            vm("h", Some(PowerState::Stopped), Belonging::OtherManifest),
         ];
         let status = Status { uri: "qemu:///system".to_owned(), vms };
         let outcome = VmStatusOutcome {

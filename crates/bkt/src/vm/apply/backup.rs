@@ -3,7 +3,8 @@
 //! ```text
 //! $XDG_STATE_HOME/bkt/              0700
 //!   locks/<digest of the URI>.lock  one writer for each libvirt
-//!   backups/<uuid>/<time>.xml       0600: it may hold the password of a display
+//!   backups/<name>-<uuid>-<time>.xml
+//!                                   0600: it may hold the password of a display
 //! ```
 //!
 //! The last [`KEPT`] of a domain stay. Never does: put one back by itself; `virsh define FILE` does.
@@ -39,31 +40,45 @@ impl StateDir {
         self.root.join("locks").join(format!("{digest}.lock"))
     }
 
-    fn backups(&self, id: VmId) -> PathBuf {
-        self.root.join("backups").join(id.to_string())
-    }
-
     /// Keeps the XML of a domain, and lets the oldest go. Tells where it is.
     ///
     /// # Errors
     /// [`HostError`]; nothing must be changed then.
-    pub fn back_up(&self, id: VmId, xml: &DomainXml, now: SystemTime) -> Result<PathBuf, HostError> {
-        let dir = self.backups(id);
+    pub fn back_up(
+        &self,
+        name: &str,
+        id: VmId,
+        xml: &DomainXml,
+        now: SystemTime,
+    ) -> Result<PathBuf, HostError> {
+        let dir = self.root.join("backups");
         publish::private_dir(&dir)?;
-        let path = dir.join(format!("{}.xml", Timestamp::from(now)));
+        let path = dir.join(format!("{}-{id}-{}.xml", plain(name), Timestamp::from(now)));
         publish::write(&path, xml.as_str().as_bytes())?;
-        // Names are times, so they sort by age.
-        let mut kept: Vec<PathBuf> = Vec::new();
+        let (mut kept, of_it) = (Vec::new(), format!("-{id}-"));
         for entry in fs::read_dir(&dir).context("read directory", &dir)? {
-            kept.push(entry.context("read directory", &dir)?.path());
+            let file = entry.context("read directory", &dir)?.file_name();
+            let Some(file) = file.to_str().filter(|file| file.ends_with(".xml")) else { continue };
+            // Behind the UUID are times, which sort by age whatever the VM was called then.
+            if let Some((_, time)) = file.split_once(&of_it) {
+                kept.push((time.to_owned(), dir.join(file)));
+            }
         }
-        kept.retain(|path| path.extension().is_some_and(|extension| extension == "xml"));
         kept.sort();
-        for old in kept.iter().rev().skip(KEPT) {
+        for (_, old) in kept.iter().rev().skip(KEPT) {
             publish::remove(old)?;
         }
         Ok(path)
     }
+}
+
+/// A VM's name as a part of a file's name: a person finds it, and a shell takes it as it is.
+fn plain(name: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let text: String = name.chars().map(|c| if is_plain(&c) { c } else { '_' }).take(64).collect();
+    // It is neither hidden nor taken for an option.
+    let text = text.trim_start_matches(['.', '-']);
+    if text.is_empty() { "_".to_owned() } else { text.to_owned() }
 }
 
 #[cfg(test)]
@@ -80,7 +95,7 @@ mod tests {
         let xml = DomainXml::parse("<domain><name>web</name></domain>").unwrap();
         let begin = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let paths: Vec<PathBuf> = (0..KEPT as u64 + 3)
-            .map(|second| state.back_up(id, &xml, begin + Duration::from_secs(second)).unwrap())
+            .map(|second| state.back_up("web", id, &xml, begin + Duration::from_secs(second)).unwrap())
             .collect();
         let there: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
         assert_eq!(there.iter().filter(|there| **there).count(), KEPT);
@@ -89,6 +104,26 @@ mod tests {
         assert_eq!(mode(&paths[5]), 0o600);
         assert_eq!(mode(paths[5].parent().unwrap()), 0o700);
         assert_eq!(fs::read_to_string(&paths[5]).unwrap(), xml.as_str());
+    }
+
+    #[test]
+    fn a_person_finds_a_vm_by_its_name_and_a_rename_loses_no_backup() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::below(dir.path());
+        let id: VmId = "0198c7a0-0000-7000-8000-000000000001".parse().unwrap();
+        let xml = DomainXml::parse("<domain><name>web</name></domain>").unwrap();
+        let at = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + second);
+        for (name, begins) in [("web", "web-"), ("a b/../c", "a_b_.._c-"), ("--all", "all-"), ("é", "_-")] {
+            let path = state.back_up(name, id, &xml, at(0)).unwrap();
+            let file = path.file_name().unwrap().to_str().unwrap();
+            assert!(file.starts_with(&format!("{begins}{id}-2027-")), "{file}");
+            assert_eq!(path.parent().unwrap(), dir.path().join("bkt/backups"));
+        }
+        let other = state.back_up("other", VmId::generate(), &xml, at(0)).unwrap();
+        let newest: Vec<PathBuf> =
+            (1..=KEPT as u64).map(|second| state.back_up("aaa", id, &xml, at(second)).unwrap()).collect();
+        assert!(newest.iter().all(|path| path.exists()) && other.exists());
+        assert_eq!(fs::read_dir(dir.path().join("bkt/backups")).unwrap().count(), KEPT + 1);
     }
 
     #[test]

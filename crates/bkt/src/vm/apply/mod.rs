@@ -83,7 +83,7 @@ pub fn apply(
 fn apply_entry(entry: &Entry, connection: &Connection, state: &StateDir) -> Result<Done, ApplyError> {
     match &entry.action {
         Action::Create { blueprint } => create::create(entry, blueprint, connection),
-        Action::Adopt | Action::Update => update::update(entry, connection, state),
+        Action::Adopt | Action::Update | Action::Release => update::update(entry, connection, state),
         Action::Prune => update::prune(entry, connection, state),
         Action::Keep | Action::Refuse { .. } => Ok(Done::new(entry)),
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::create::differences;
 use super::{ApplyError, Done, StateDir};
 use crate::vm::observe::{digest, look};
-use crate::vm::plan::{DiskStep, Entry, FileSeen};
+use crate::vm::plan::{Action, DiskStep, Entry, FileSeen};
 use crate::vm::{Applied, Beside, Current, Field, Forecast, Meant, Values, current, edits};
 
 /// Changes a VM.
@@ -24,7 +24,7 @@ pub(super) fn update(entry: &Entry, connection: &Connection, state: &StateDir) -
     let change = Planned::new(entry, unchanged(entry, connection, id)?);
     let edits = change.edits();
     let planned = before.edit(&edits)?;
-    let backup = state.back_up(id, &before, SystemTime::now())?;
+    let backup = state.back_up(&entry.name, id, &before, SystemTime::now())?;
     failpoint::hit("sync.backed-up");
     change.disk(&mut done)?;
     failpoint::hit("sync.disk-made");
@@ -48,6 +48,9 @@ pub(super) fn update(entry: &Entry, connection: &Connection, state: &StateDir) -
     for made in entry.made() {
         done.step(made.to_string());
     }
+    if entry.action == Action::Release {
+        done.step("let go of it; the VM stays as it is");
+    }
     change.beside(&writer, id, &edits, &mut done)?;
     Ok(done)
 }
@@ -63,7 +66,7 @@ pub(super) fn prune(entry: &Entry, connection: &Connection, state: &StateDir) ->
     if runs {
         return Err(ApplyError::Changed { what: "it runs now" });
     }
-    let backup = state.back_up(id, &before, SystemTime::now())?;
+    let backup = state.back_up(&entry.name, id, &before, SystemTime::now())?;
     writer.undefine_keeping(id)?;
     done.step(format!("undefined it; its definition is kept in `{}`", backup.display()));
     Ok(done)
@@ -131,7 +134,8 @@ impl<'e> Planned<'e> {
                 *mac = mac.or(after.nic);
             }
         }
-        edits.push(Edit::Mark(Some(after.to_mark(&self.entry.name))));
+        let stays = self.entry.action != Action::Release;
+        edits.push(Edit::Mark(stays.then(|| after.to_mark(&self.entry.name))));
         edits
     }
 

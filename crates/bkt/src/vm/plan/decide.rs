@@ -116,7 +116,7 @@ impl<'o> World<'o> {
         Entry {
             disk,
             notes: said.absent.into_iter().map(Note::Absent).collect(),
-            applied: Some(Applied { fields, nic: None, manifest: options.manifest.clone() }),
+            applied: Some(Applied { fields, nic: None, manifest: options.manifest.clone(), made: true }),
             ..Entry::new(name, Action::Create { blueprint })
         }
     }
@@ -151,10 +151,14 @@ fn plan_unlisted(seen: &Seen, manifest: &VmManifest, options: &Options) -> Optio
     let mark = seen.domain.mark.as_ref()?;
     let name = &seen.domain.name;
     let entry = |action| Entry::of(seen, action);
-    let made_from = || Applied::read(mark).and_then(|applied| applied.manifest);
+    let refuse = |refusal| entry(Action::Refuse { refusal });
+    let applied = Applied::read(mark).unwrap_or_default();
     let is_named = options.only.as_ref().is_some_and(|only| only.contains(name));
-    if options.manifest.is_some() && made_from() != options.manifest && !is_named {
-        // Another manifest's, or nobody knows whose.
+    if let Some(manifest) = options.other_manifest(&applied) {
+        return is_named.then(|| refuse(Refusal::OtherManifest { manifest }));
+    }
+    if !options.is_of_this_manifest(&applied) && !is_named {
+        // Nobody knows whose.
         return None;
     }
     if mark.key != *name {
@@ -164,11 +168,12 @@ fn plan_unlisted(seen: &Seen, manifest: &VmManifest, options: &Options) -> Optio
         return (!listed).then(|| Entry { notes: vec![note], ..entry(Action::Keep) });
     }
     if !options.prune {
-        return Some(Entry { notes: vec![Note::NotListed], ..entry(Action::Keep) });
+        let note = Note::NotListed { made: applied.made };
+        return Some(Entry { notes: vec![note], ..entry(Action::Keep) });
     }
-    let refuse = |refusal| entry(Action::Refuse { refusal });
     Some(match seen.standing() {
         _ if !seen.persistent => refuse(Refusal::Transient),
+        _ if !applied.made => entry(Action::Release),
         Standing::Running => refuse(Refusal::Runs),
         Standing::Saved => refuse(Refusal::HasSavedState),
         Standing::Stopped => entry(Action::Prune),

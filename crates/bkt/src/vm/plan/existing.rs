@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plasmavmc_libvirt::domain::{CpuModel, Edit, Source};
+use plasmavmc_libvirt::domain::{CpuModel, Domain, Edit, Source};
 use plasmavmc_types::{ByteSize, DiskFormat, MacAddr, VmId};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,10 +46,8 @@ pub(super) fn plan_existing(
     let after = compared.applied_after(seen, disk.as_ref());
     let changes = compared.changes;
     let made = |change: &Change| matches!(change.decision, Decision::Make | Decision::TakeTheirs);
-    let action = if !is_ours && !options.adopt {
-        Action::Refuse { refusal: Refusal::NotOurs }
-    } else if !is_ours {
-        Action::Adopt
+    let action = if let Some(refusal) = theirs(domain, applied.as_ref(), options) {
+        if options.adopt { Action::Adopt } else { Action::Refuse { refusal } }
     } else if changes.iter().any(made) || applied.as_ref() != Some(&after) {
         Action::Update
     } else {
@@ -57,6 +55,18 @@ pub(super) fn plan_existing(
     };
     let pending = pending(seen, &meant);
     Entry { changes, disk, pending, notes, applied: Some(after), ..Entry::of(seen, action) }
+}
+
+/// Why a domain of the manifest's name is not this manifest's.
+fn theirs(domain: &Domain, applied: Option<&Applied>, options: &Options) -> Option<Refusal> {
+    match &domain.mark {
+        None => Some(Refusal::NotOurs),
+        Some(mark) if mark.key != domain.name => Some(Refusal::MarkedAs { of: mark.key.clone() }),
+        Some(_) => {
+            let manifest = options.other_manifest(applied?)?;
+            Some(Refusal::OtherManifest { manifest })
+        }
+    }
 }
 
 /// A domain beside what is wanted of it.
@@ -133,8 +143,9 @@ impl<'a> Compared<'a> {
                 }
             }
         }
-        let manifest = before.and_then(|applied| applied.manifest.clone()).or_else(|| self.manifest.clone());
-        Applied { nic: self.nic_after(seen), fields, manifest }
+        let manifest = self.manifest.clone().or_else(|| before.and_then(|applied| applied.manifest.clone()));
+        let made = before.is_some_and(|applied| applied.made);
+        Applied { nic: self.nic_after(seen), fields, manifest, made }
     }
 
     /// The address of our card once the changes were made.
@@ -214,8 +225,7 @@ pub fn pending(seen: &Seen, meant: &Meant<'_>) -> Vec<Field> {
         })
         .collect();
     let (now, then) = (current(live, &beside, meant), current(&seen.domain, &beside, meant));
-    let media =
-        |domain: &plasmavmc_libvirt::domain::Domain| media::current(&domain.fields.cdroms, &everything);
+    let media = |domain: &Domain| media::current(&domain.fields.cdroms, &everything);
     let differs = |field: &Field| match field {
         Field::IsoSources => media(live) != media(&seen.domain),
         // A running domain shows the model that was chosen for it.

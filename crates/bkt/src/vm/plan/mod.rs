@@ -3,7 +3,10 @@
 //! ```text
 //!                        manifest lists it            manifest does not
 //!  no such domain        Create, or Refuse            -
-//!  domain, our mark      Update, Keep, or Refuse      Prune with --prune, else a note
+//!  domain, our mark      Update, Keep, or Refuse      with --prune: Prune what was made, Release what
+//!                                                     was adopted; else a note
+//!  domain, the mark of   Adopt with --adopt,          never touched
+//!  another manifest      else Refuse
 //!  domain, no mark       Adopt with --adopt,          never touched, never listed
 //!                        else Refuse
 //! ```
@@ -16,23 +19,26 @@ mod change;
 mod decide;
 mod existing;
 mod observation;
+mod origin;
 mod text;
 
+#[cfg(test)]
+mod hands_tests;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use blueprint::Blueprint;
 pub use change::{Change, Decision};
 pub use decide::{files_to_look_at, plan};
 pub use existing::{drawn_mac, new_disk_format, pending};
 pub use observation::{FileSeen, Files, Host, Observation, Seen, Unreadable, disk_file, is_here};
+pub use origin::manifest_id;
 use plasmavmc_types::VmId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 pub use text::shown;
 
 use super::applied::Applied;
@@ -55,13 +61,6 @@ pub struct Options {
     pub take_theirs: BTreeSet<Field>,
     /// The manifest, as [`manifest_id`] names it; none where it has no place.
     pub manifest: Option<String>,
-}
-
-/// What tells the manifest at this place from those of other places.
-pub fn manifest_id(path: &Path) -> String {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a sync will do.
@@ -118,6 +117,8 @@ pub enum Action {
     Update,
     /// It is undefined; its disks, NVRAM and TPM state stay.
     Prune,
+    /// It is let go of: what is noted in it goes, and the VM stays as it is.
+    Release,
     /// Nothing is done, for a reason that a person has to resolve.
     Refuse {
         /// The reason.
@@ -131,6 +132,16 @@ pub enum Action {
 pub enum Refusal {
     /// There is a VM of that name that we did not make.
     NotOurs,
+    /// What is noted in it is that of another VM: it was renamed, or is a copy.
+    MarkedAs {
+        /// The other VM's name.
+        of: String,
+    },
+    /// It is in the hands of another manifest.
+    OtherManifest {
+        /// The other manifest.
+        manifest: String,
+    },
     /// Its definition goes when it stops; changing it would make it stay.
     Transient,
     /// Its XML cannot be read.
@@ -202,7 +213,15 @@ pub enum Note {
     /// A medium is listed and not at hand.
     Absent(Absent),
     /// The VM has our mark and left the manifest.
-    NotListed,
+    NotListed {
+        /// Whether it was made here; else it was adopted.
+        made: bool,
+    },
+    /// The VM is in the hands of another manifest.
+    OtherManifest {
+        /// The other manifest.
+        manifest: String,
+    },
     /// A copy of one of our VMs, mark and all; it is not ours.
     Copied {
         /// The VM it is a copy of.

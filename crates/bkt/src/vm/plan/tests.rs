@@ -13,12 +13,12 @@ use crate::vm::{Danger, Forecast, PowerState};
 use plasmavmc_engine::Drift;
 
 /// A manifest of one VM, `web`.
-fn manifest(definition: VmDefinition) -> VmManifest {
+pub(super) fn manifest(definition: VmDefinition) -> VmManifest {
     VmManifest { uri: None, vms: BTreeMap::from([("web".parse().unwrap(), definition)]) }
 }
 
 /// A stopped domain, defined and known.
-fn seen(domain: Domain) -> Seen {
+pub(super) fn seen(domain: Domain) -> Seen {
     Seen {
         domain,
         live: None,
@@ -31,7 +31,7 @@ fn seen(domain: Domain) -> Seen {
 }
 
 /// What is seen of these domains, whose disk has 80 GiB.
-fn world(domains: Vec<Seen>) -> Observation {
+pub(super) fn world(domains: Vec<Seen>) -> Observation {
     let (size, length) = (ByteSize::gib(80), ByteSize::mib(1));
     let disk = FileSeen::Disk { size, format: DiskFormat::Qcow2, length };
     let files = Files::from([("/images/web.qcow2".into(), disk)]);
@@ -39,7 +39,7 @@ fn world(domains: Vec<Seen>) -> Observation {
 }
 
 /// The domain as it is after the definition was applied to it.
-fn applied(definition: &VmDefinition) -> Domain {
+pub(super) fn applied(definition: &VmDefinition) -> Domain {
     let observation = world(vec![seen(domain())]);
     let options = Options { adopt: true, ..Options::default() };
     let plan = plan(&manifest(definition.clone()), &observation, &options);
@@ -47,16 +47,16 @@ fn applied(definition: &VmDefinition) -> Domain {
     Domain { mark: Some(mark), ..domain() }
 }
 
-fn only(plan: VmPlan) -> Entry {
+pub(super) fn only(plan: VmPlan) -> Entry {
     assert_eq!(plan.vms.len(), 1, "{plan:?}");
     plan.vms.into_iter().next().unwrap()
 }
 
-fn entry(definition: VmDefinition, domain: Domain, options: &Options) -> Entry {
+pub(super) fn entry(definition: VmDefinition, domain: Domain, options: &Options) -> Entry {
     only(plan(&manifest(definition), &world(vec![seen(domain)]), options))
 }
 
-fn refusal(entry: &Entry) -> &Refusal {
+pub(super) fn refusal(entry: &Entry) -> &Refusal {
     match &entry.action {
         Action::Refuse { refusal } => refusal,
         other => panic!("it was not refused: {other:?}"),
@@ -202,20 +202,6 @@ fn a_disk_never_grows_because_of_the_size_of_another() {
 }
 
 #[test]
-fn what_another_manifest_made_is_not_pruned_unless_it_is_named() {
-    let of = |id: &str| Options { manifest: Some(id.to_owned()), prune: true, ..Options::default() };
-    let observation = world(vec![seen(domain())]);
-    let made = only(plan(&manifest(definition()), &observation, &Options { adopt: true, ..of("a") }));
-    let mark = made.applied.unwrap().to_mark("web");
-    let observation = world(vec![seen(Domain { mark: Some(mark), ..domain() })]);
-    let nothing = VmManifest::default();
-    assert_eq!(only(plan(&nothing, &observation, &of("a"))).action, Action::Prune);
-    assert_eq!(plan(&nothing, &observation, &of("b")).vms, []);
-    let named = Options { only: Some(["web".to_owned()].into()), ..of("b") };
-    assert_eq!(only(plan(&nothing, &observation, &named)).action, Action::Prune);
-}
-
-#[test]
 fn files_of_this_machine_say_nothing_of_another() {
     assert!(is_here("qemu:///system") && is_here("qemu+unix:///system?socket=/x"));
     assert!(!is_here("qemu+ssh://server/system"));
@@ -308,6 +294,7 @@ fn a_vm_that_was_renamed_is_not_made_again() {
     renamed.name = "web2".to_owned();
     let found = only(plan(&manifest(definition()), &world(vec![seen(renamed)]), &Options::default()));
     assert_eq!(refusal(&found), &Refusal::Renamed { to: "web2".to_owned() });
+    assert!(refusal(&found).hint("web").contains("`bkt vm sync --adopt web2`"));
 }
 
 #[test]
@@ -333,10 +320,12 @@ fn an_iso_that_has_gone_blocks_a_new_vm_and_no_other() {
 fn only_what_is_ours_and_stopped_is_pruned_and_only_when_asked() {
     let none = VmManifest::default();
     let asked = Options { prune: true, ..Options::default() };
-    let ours = seen(applied(&definition()));
+    let mut ours = seen(applied(&definition()));
+    let mark = Applied { made: true, ..Applied::read(ours.domain.mark.as_ref().unwrap()).unwrap() };
+    ours.domain.mark = Some(mark.to_mark("web"));
     assert_eq!(only(plan(&none, &world(vec![ours.clone()]), &asked)).action, Action::Prune);
     let unasked = only(plan(&none, &world(vec![ours.clone()]), &Options::default()));
-    assert_eq!((unasked.action, &unasked.notes[..]), (Action::Keep, &[Note::NotListed][..]));
+    assert_eq!((unasked.action, &unasked.notes[..]), (Action::Keep, &[Note::NotListed { made: true }][..]));
     let running = Seen { state: PowerState::Running, is_active: true, ..ours.clone() };
     assert_eq!(refusal(&only(plan(&none, &world(vec![running]), &asked))), &Refusal::Runs);
     let saved = Seen { state: PowerState::Saved, ..ours.clone() };

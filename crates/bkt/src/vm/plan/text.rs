@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Action, Change, Decision, DiskStep, Note, Refusal};
 use crate::vm::Absent;
+use crate::vm::power::quoted;
 
 /// A field's value for a person.
 pub fn shown(value: Option<&Value>) -> String {
@@ -43,6 +44,7 @@ impl fmt::Display for Action {
             Self::Adopt => f.write_str("adopt"),
             Self::Update => f.write_str("update"),
             Self::Prune => f.write_str("undefine; its disks, NVRAM and TPM state stay"),
+            Self::Release => f.write_str("let go; it was adopted, and the VM stays as it is"),
             Self::Refuse { refusal } => write!(f, "nothing: {refusal}"),
         }
     }
@@ -52,6 +54,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOurs => f.write_str("there is a VM of that name that was not made here"),
+            Self::MarkedAs { of } => {
+                write!(f, "there is a VM of that name that was `{of}`: it was renamed, or is a copy")
+            }
+            Self::OtherManifest { manifest } => write!(f, "it is in the hands of {manifest}"),
             Self::Transient => f.write_str("it is transient: its definition goes when it stops"),
             Self::Unreadable { why } => write!(f, "its XML cannot be read: {why}"),
             Self::Renamed { to } => write!(f, "its VM was renamed to `{to}`"),
@@ -70,13 +76,21 @@ impl fmt::Display for Refusal {
 impl Refusal {
     /// What a person can do about it, with something to type.
     pub fn hint(&self, name: &str) -> String {
+        let name = &quoted(name);
         match self {
-            Self::NotOurs => {
-                "see what would change and take it over: `bkt vm sync --adopt --dry-run`".to_owned()
+            Self::NotOurs | Self::MarkedAs { .. } => {
+                format!("see what taking it over would change: `bkt vm sync --adopt --dry-run {name}`")
             }
+            Self::OtherManifest { .. } => format!(
+                "take it out of one of the two; here it is taken over with `bkt vm sync --adopt {name}`"
+            ),
             Self::Transient => "define it with virsh first, so that it stays".to_owned(),
             Self::Unreadable { .. } => "see its XML with `virsh dumpxml`".to_owned(),
-            Self::Renamed { to } => format!("rename `{name}` to `{to}` in the manifest, or the VM back"),
+            Self::Renamed { to } => format!(
+                "rename it in the manifest and take it over: `bkt vm sync --adopt {to}`; or rename the VM back: \
+                 `virsh domrename {to} {name}`",
+                to = quoted(to)
+            ),
             Self::DiskMissing { .. } => "set `\"create_if_missing\": true`, or put the disk there".to_owned(),
             Self::DiskTaken { by, .. } => format!("give `{name}` a disk of its own, or let go of `{by}`"),
             Self::DiskUnfit { .. } => "name a disk image, not a link or a device".to_owned(),
@@ -107,7 +121,13 @@ impl fmt::Display for Note {
             Self::Absent(Absent::NotFetched { url, .. }) => {
                 write!(f, "the medium {url} was not fetched yet, and is left out")
             }
-            Self::NotListed => f.write_str("it was made from the manifest and is no longer in it"),
+            Self::NotListed { made: true } => {
+                f.write_str("it was made from the manifest and is no longer in it; --prune undefines it")
+            }
+            Self::NotListed { made: false } => {
+                f.write_str("it was adopted by the manifest and is no longer in it; --prune lets go of it")
+            }
+            Self::OtherManifest { manifest } => write!(f, "it is in the hands of {manifest}"),
             Self::Copied { of } => write!(f, "it is a copy of `{of}`, or was renamed, and is left alone"),
             Self::DiskGone { path } => write!(f, "its disk `{}` is gone", path.display()),
             Self::DiskUnreadable { path } => {

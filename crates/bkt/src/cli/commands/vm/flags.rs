@@ -18,11 +18,13 @@ pub(crate) struct PlanFlags {
     #[arg(value_name = "VM")]
     vms: Vec<String>,
 
-    /// Take over VMs of the manifest's names that were not made here; look at a --dry-run first
+    /// Take over VMs of the manifest's names that were not made here, or are in the hands of another
+    /// manifest; look at a --dry-run first
     #[arg(long)]
     adopt: bool,
 
-    /// Undefine stopped VMs that were made here and left the manifest; disks, NVRAM and TPM state stay
+    /// Undefine stopped VMs that were made from the manifest and left it; disks, NVRAM and TPM state
+    /// stay, and VMs that were only adopted are let go of as they are
     #[arg(long)]
     prune: bool,
 

@@ -9,6 +9,7 @@ use crate::cli::outcomes::VmStatusOutcome;
 use crate::cli::render;
 use crate::manifest::{ManifestError, VmManifest, nearest};
 use crate::vm::observe::observe;
+use crate::vm::plan::manifest_id;
 use crate::vm::status::status;
 
 const EXAMPLES: &str = "\
@@ -39,7 +40,7 @@ pub(super) fn run(args: &StatusArgs, face: &Face) -> Result<u8, CliError> {
         Err(error) => return Err(error.into()),
     };
     let connection = place.connection(&manifest)?;
-    let mut status = status(&manifest, &observe(&connection, &manifest)?);
+    let mut status = status(&manifest, &observe(&connection, &manifest)?, path.as_deref().map(manifest_id));
     if let Some(name) = args.vms.iter().find(|name| status.vms.iter().all(|vm| vm.name != **name)) {
         let known: Vec<&str> = status.vms.iter().map(|vm| vm.name.as_str()).collect();
         let near = nearest(name, &known).map(str::to_owned);
