@@ -4,9 +4,9 @@
 //! file whose name begins with [`TEMPORARY_PREFIX`], which `castra clean` removes. What means nothing
 //! once the host has restarted is not flushed: each fsync costs a start milliseconds. Tests: below.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -85,11 +85,9 @@ pub fn write_for_this_boot(path: &Path, bytes: &[u8]) -> Result<(), HostError> {
 /// [`HostError::Io`] where it cannot be made.
 pub fn temporary(path: &Path) -> Result<NamedTempFile, HostError> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    tempfile::Builder::new()
-        .prefix(TEMPORARY_PREFIX)
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(dir)
-        .context("create a file in", dir)
+    // Opened here and not by the crate, whose errors name a file that was never made.
+    let open = |path: &Path| File::options().read(true).write(true).create_new(true).mode(0o600).open(path);
+    tempfile::Builder::new().prefix(TEMPORARY_PREFIX).make_in(dir, open).context("create a file in", dir)
 }
 
 /// Gives a finished temporary file its name, replacing what was there.
@@ -145,6 +143,8 @@ pub fn remove(path: &Path) -> Result<bool, HostError> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -158,6 +158,16 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), b"old");
             assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         }
+    }
+
+    #[test]
+    fn an_unfinished_file_is_named_in_no_error() {
+        use std::error::Error;
+        let dir = tempfile::tempdir().unwrap();
+        let error = temporary(&dir.path().join("none/record")).unwrap_err();
+        let source = error.source().unwrap().to_string();
+        assert!(source.starts_with("No such file or directory"), "{source}");
+        assert!(!source.contains(TEMPORARY_PREFIX), "{source}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why there is no manifest, or why it was not changed.
 //!
-//! Tests: with the file.
+//! Tests: with the file, and below.
 
 use std::fmt;
 use std::io;
@@ -157,12 +157,55 @@ impl Explain for ManifestError {
             Self::Unsayable { .. } => {
                 "change the manifest by hand; `bkt schema` prints the format".to_owned()
             }
-            Self::Write(error) => return error.hints(),
+            Self::Write(error) => return write_hints(error),
         };
         vec![hint]
     }
 }
 
+/// What to do where the manifest, or a directory for it, cannot be written.
+fn write_hints(error: &HostError) -> Vec<String> {
+    let HostError::Io { path, source, .. } = error else { return error.hints() };
+    let folder = match path.is_dir() {
+        true => path,
+        false => path.parent().unwrap_or(path),
+    };
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            vec![format!("free some space: `df -h {}`", folder.display())]
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => vec![format!(
+            "make `{}` writable for you, or name another place: `--manifest PATH`",
+            folder.display()
+        )],
+        _ => error.hints(),
+    }
+}
+
 fn count(faults: usize) -> String {
     if faults == 1 { "a fault".to_owned() } else { format!("{faults} faults") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_told_in_the_words_of_a_manifest() {
+        let hint = |path: &Path, kind: io::ErrorKind| {
+            let source = io::Error::from(kind);
+            let error = HostError::Io { action: "create a file in", path: path.to_owned(), source };
+            ManifestError::Write(error).hints().join("\n")
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let expected = format!(
+            "make `{}` writable for you, or name another place: `--manifest PATH`",
+            dir.path().display()
+        );
+        let denied = io::ErrorKind::PermissionDenied;
+        assert_eq!(hint(dir.path(), denied), expected);
+        assert_eq!(hint(&dir.path().join("manifests"), denied), expected);
+        let full = hint(&dir.path().join("vms.json"), io::ErrorKind::StorageFull);
+        assert_eq!(full, format!("free some space: `df -h {}`", dir.path().display()));
+    }
 }

@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::plan::{FileSeen, Observation, Seen};
+use super::plan::{FileSeen, Observation, Seen, disk_file};
 use super::{Applied, Current, Field, Meant, Values, current, fetched_path, losses, said};
 use crate::manifest::{DomainName, IsoSource, VmDefinition, VmManifest};
 
@@ -150,10 +150,9 @@ fn add(observation: &Observation, seen: &Seen, options: &CaptureOptions) -> Capt
     let name = &seen.domain.name;
     let mut current = read(observation, seen, &Meant::default());
     let mut all = field_losses(&current, |_| true);
-    if !current.values.contains_key(&Field::DiskSizeGb) && !lost(&all, Field::DiskSizeGb) {
-        let found = "a disk whose size cannot be read".to_owned();
-        let why = "you may not read it, or it is gone".to_owned();
-        all.push(Loss { field: Some(Field::DiskSizeGb), found, why });
+    let is_told = lost(&all, Field::DiskSizeGb) || lost(&all, Field::DiskPath);
+    if !current.values.contains_key(&Field::DiskSizeGb) && !is_told {
+        all.push(unmeasured(observation, seen));
     }
     if let Err(error) = name.parse::<DomainName>() {
         let found = format!("the name {name:?}");
@@ -181,6 +180,20 @@ fn add(observation: &Observation, seen: &Seen, options: &CaptureOptions) -> Capt
     };
     current.values.retain(|field, value| !is_default(field, value));
     Captured { values: current.values, losses: all, ..Captured::new(name, Outcome::Add) }
+}
+
+/// Why the size of a domain's disk is not known.
+fn unmeasured(observation: &Observation, seen: &Seen) -> Loss {
+    let disk = Meant::default().disk(&seen.domain.fields).and_then(disk_file);
+    let why = match disk.and_then(|path| observation.files.get(path)) {
+        Some(FileSeen::Missing) => "its file is gone",
+        Some(FileSeen::NotPlain { .. }) => "it is no plain file",
+        Some(FileSeen::Unreadable) => "you may not read it; root may",
+        None if observation.is_elsewhere() => "it is on another machine: run `bkt` there",
+        Some(FileSeen::Disk { .. }) | None => "nobody could look at it",
+    };
+    let found = "a disk whose size is not known".to_owned();
+    Loss { field: Some(Field::DiskSizeGb), found, why: why.to_owned() }
 }
 
 fn read(observation: &Observation, seen: &Seen, meant: &Meant<'_>) -> Current {
@@ -321,6 +334,24 @@ mod tests {
         let unread = capture(&VmManifest::default(), &observation, &CaptureOptions::default());
         assert_eq!(unread.vms[0].losses[0].field, Some(Field::DiskSizeGb));
         assert!(!unread.is_lossless());
+    }
+
+    #[test]
+    fn a_size_that_is_not_known_has_the_reason_and_a_vm_without_a_disk_lacks_the_disk_alone() {
+        let whys = |file: Option<FileSeen>, uri: &str| {
+            let mut observation = Observation { uri: uri.to_owned(), ..observation(domain()) };
+            observation.files = file.map(|file| ("/images/web.qcow2".into(), file)).into_iter().collect();
+            let found = capture(&VmManifest::default(), &observation, &CaptureOptions::default());
+            found.vms[0].losses.iter().map(|loss| loss.why.clone()).collect::<Vec<_>>()
+        };
+        let here = "qemu:///system";
+        assert_eq!(whys(Some(FileSeen::Missing), here), ["its file is gone"]);
+        assert_eq!(whys(Some(FileSeen::Unreadable), here), ["you may not read it; root may"]);
+        assert_eq!(whys(None, "qemu+ssh://far/system"), ["it is on another machine: run `bkt` there"]);
+        let mut bare = domain();
+        bare.fields.disks.clear();
+        let found: Vec<_> = captured(&VmManifest::default(), bare, true).losses;
+        assert_eq!(found.iter().map(|loss| loss.found.as_str()).collect::<Vec<_>>(), ["no disk"]);
     }
 
     #[test]

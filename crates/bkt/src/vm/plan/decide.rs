@@ -216,7 +216,8 @@ fn disk_files(domain: &Domain) -> impl Iterator<Item = &Path> {
     domain.fields.disks.iter().filter_map(disk_file)
 }
 
-/// Every file that a plan for this manifest and these domains asks about.
+/// Every file that a plan for this manifest and these domains, or a capture of them, asks about: the disks of
+/// domains that the manifest does not have too, whose sizes a capture writes down.
 pub fn files_to_look_at(manifest: &VmManifest, domains: &[Seen]) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for definition in manifest.vms.values() {
@@ -224,7 +225,7 @@ pub fn files_to_look_at(manifest: &VmManifest, domains: &[Seen]) -> Vec<PathBuf>
         let sources: &[IsoSource] = definition.iso_sources.as_deref().unwrap_or_default();
         paths.extend(sources.iter().map(|source| medium_path(definition, source)));
     }
-    for seen in domains.iter().filter(|seen| manifest.vms.contains_key(seen.domain.name.as_str())) {
+    for seen in domains {
         let applied = seen.domain.mark.as_ref().and_then(Applied::read).unwrap_or_default();
         let path = applied.fields.get(&Field::DiskPath).and_then(Value::as_str).map(PathBuf::from);
         paths.extend(path.into_iter().chain(disk_files(&seen.domain).map(Path::to_owned)));
