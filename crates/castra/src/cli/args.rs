@@ -85,8 +85,8 @@ pub(crate) struct WorkspaceArgs {
 /// How long a guest may take to be there, for commands that speak to one.
 #[derive(Debug, Clone, Default, ClapArgs)]
 pub(crate) struct ReachArgs {
-    /// How long the guest's agent may take to become reachable, in seconds [default: 5; exec, shell and
-    /// cp give one that boots 120 from its launch]
+    /// How long the guest's agent may take to become reachable, in seconds [default: 5; one that boots
+    /// is given 120 from its launch]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub(crate) wait: Option<u64>,
 }

@@ -15,9 +15,9 @@ use serde::Serialize;
 pub use castra_agent_proto::limits::MAX_MESSAGE;
 
 use super::error::Error;
-use super::guest::{GuestSelection, known_vms, with_broker};
+use super::guest::{GuestSelection, known_vms, once_reachable, with_broker};
 use super::logs::Follow;
-use super::output::OperationOutput;
+use super::output::{Diagnostic, OperationOutput};
 use super::project::WorkspaceId;
 use super::selection::{WorkspaceSelection, target};
 use super::session::Session;
@@ -48,20 +48,20 @@ pub struct PublishOutcome {
     pub bytes: u64,
 }
 
-/// Publishes a message to a guest.
+/// Publishes a message to a guest. `told` hears of it where one that boots is waited for longer.
 ///
 /// # Errors
 /// [`Error::Publish`] where it breaks a rule; [`Error::Guest`] where the guest is not there.
 pub fn publish(
     session: &Session,
     options: &PublishOptions,
+    told: &mut dyn FnMut(Diagnostic),
 ) -> Result<OperationOutput<PublishOutcome>, Error> {
     let publication = Publication::new(&options.topic, options.message.clone())?;
     let target = target(session, &options.guest.workspace)?;
     let vm = known_vms(&target)?.choose(options.guest.vm.as_ref())?;
-    with_broker(session, &target, Some(&vm), || {
-        publish_to(&target.layout, &vm, &publication, options.guest.wait)
-    })?;
+    let attempt = |wait| publish_to(&target.layout, &vm, &publication, wait);
+    once_reachable(session, &target, &vm, &options.guest, told, attempt)?;
     let bytes = publication.message.len() as u64;
     let value = PublishOutcome { workspace: target.id, vm, topic: publication.topic, bytes };
     Ok(OperationOutput { value, diagnostics: target.note.into_iter().collect() })

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use plasmavmc_guest::client::{Channel, ClientError};
 use plasmavmc_guest::record::SessionRecord;
+use plasmavmc_host::Layout;
 use plasmavmc_host::process::PidFile;
 use plasmavmc_hypervisor::block_on;
 use plasmavmc_types::{VmName, VmState};
@@ -78,16 +79,40 @@ pub fn connect(
     target.note.iter().cloned().for_each(&mut *told);
     let vm = known_vms(&target)?.choose(selection.vm.as_ref())?;
     let attach = |wait| Channel::attach_unless(&target.layout, &vm, wait, interrupt);
-    let channel = match with_broker(session, &target, Some(&vm), || attach(selection.wait)) {
+    let mut channel = once_reachable(session, &target, &vm, selection, told, attach)?;
+    let layout = target.layout.clone();
+    channel.watched_by(move || stands_still(&layout, &vm));
+    Ok(Guest { workspace: target.id, channel })
+}
+
+/// Does what needs a guest that is reachable, given how long that may take; `told` hears of it where a guest
+/// that boots is waited for longer.
+pub(crate) fn once_reachable<T>(
+    session: &Session,
+    target: &Target,
+    vm: &VmName,
+    selection: &GuestSelection,
+    told: &mut dyn FnMut(Diagnostic),
+    mut attempt: impl FnMut(Duration) -> Result<T, ClientError>,
+) -> Result<T, Error> {
+    match with_broker(session, target, Some(vm), || attempt(selection.wait)) {
         Err(Error::Guest(error @ ClientError::Unreachable { .. })) => {
-            let Some(left) = boots(&target, &vm, selection.boot_wait) else { return Err(error.into()) };
+            let Some(left) = boots(target, vm, selection.boot_wait) else { return Err(error.into()) };
             let message = format!("the guest of VM `{vm}` boots: it is waited for {} s more", left.as_secs());
             told(Diagnostic::note(message).with_hint("`--wait SECONDS` sets how long"));
-            with_broker(session, &target, Some(&vm), || attach(left))?
+            with_broker(session, target, Some(vm), || attempt(left))
         }
-        attached => attached?,
-    };
-    Ok(Guest { workspace: target.id, channel })
+        done => done,
+    }
+}
+
+/// Whether a VM is paused, or its QEMU does not answer.
+fn stands_still(layout: &Layout, vm: &VmName) -> bool {
+    let backend = backend::observer(layout);
+    let known = block_on(backend.list_vms()).unwrap_or_default();
+    let Some(handle) = known.into_iter().find(|handle| handle.name == *vm) else { return false };
+    block_on(backend.get_status(&handle))
+        .is_ok_and(|status| status.state == VmState::Paused || (status.state.is_live() && !status.responsive))
 }
 
 /// How long a guest may go on booting; none where its agent was heard of in this run, or the run is older

@@ -2,7 +2,7 @@
 //! `agent_lab` cannot show.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -124,5 +124,33 @@ fn a_guest_that_restarts_under_a_program_is_told() {
     assert!(answer.stderr.contains("the guest of VM `web` went away"), "{answer}");
     assert!(begun.elapsed() < Duration::from_secs(30), "told after {:?}", begun.elapsed());
     assert_eq!(in_guest(&env, "echo back").succeeded().stdout, "back\n");
+    env.castra(["down", "--now"]).succeeded();
+}
+
+#[test]
+fn a_message_for_a_guest_that_still_boots_waits_for_it_as_exec_does() {
+    let env = guests::linux("256 MiB", "");
+    // It boots no further than this until somebody was told that it is waited for.
+    let qemu = env.signal_qemu(Signal::STOP);
+    let mut publish = env.spawn(&["bus", "publish", "--topic", "deploy", "v2"]);
+    let (mut told, mut note) = (BufReader::new(publish.stderr.take().unwrap()), String::new());
+    told.read_line(&mut note).unwrap();
+    assert!(note.starts_with("note: the guest of VM `web` boots: it is waited for"), "{note}");
+    qemu.signal(Signal::CONT).unwrap();
+    wait(publish, BOUND).succeeded();
+    env.castra(["down", "--now"]).succeeded();
+}
+
+#[test]
+fn a_copy_from_a_vm_that_froze_just_now_fails_soon_and_says_so() {
+    let env = linux();
+    // While its last answer is young, the broker still lets commands in.
+    let qemu = env.signal_qemu(Signal::STOP);
+    let begun = Instant::now();
+    let copy = env.run(&["cp", "web:/etc/hostname", "."]).failed(8);
+    assert!(copy.stderr.contains("VM `web` is frozen: its guest said nothing for 5 s"), "{copy}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+    qemu.signal(Signal::CONT).unwrap();
+    in_guest(&env, "true").succeeded();
     env.castra(["down", "--now"]).succeeded();
 }

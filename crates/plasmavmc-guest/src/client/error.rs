@@ -101,6 +101,14 @@ pub enum ClientError {
         /// How long.
         waited: Duration,
     },
+    /// Nothing came, and the guest's VM stands still.
+    #[error("VM `{vm}` is frozen: its guest said nothing for {} s", waited.as_secs())]
+    Frozen {
+        /// The VM.
+        vm: VmName,
+        /// How long.
+        waited: Duration,
+    },
     /// The other end does not keep the protocol.
     #[error("the guest of VM `{vm}` broke the protocol: {what}")]
     Protocol {
@@ -179,9 +187,10 @@ impl Explain for ClientError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Host(error) => error.kind(),
-            Self::Unreachable { .. } | Self::BrokerSilent { .. } | Self::GuestSilent { .. } => {
-                ErrorKind::Timeout
-            }
+            Self::Unreachable { .. }
+            | Self::BrokerSilent { .. }
+            | Self::GuestSilent { .. }
+            | Self::Frozen { .. } => ErrorKind::Timeout,
             Self::NoBroker { .. }
             | Self::UnknownVm { .. }
             | Self::BrokerBusy
@@ -228,6 +237,10 @@ impl Explain for ClientError {
             Self::Lost { vm, .. } | Self::GuestSilent { vm, .. } => {
                 vec!["`castra status` shows whether it still runs".to_owned(), console(vm)]
             }
+            Self::Frozen { .. } => vec![
+                "it is paused, or its QEMU was stopped or hangs: `castra status` shows which".to_owned(),
+                "it goes on where it was once it runs on; `castra down --now` ends it".to_owned(),
+            ],
             Self::Unsupported { vm, .. } => {
                 vec![format!(
                     "its agent may be of another version: `castra status --json` shows what `{vm}` can"

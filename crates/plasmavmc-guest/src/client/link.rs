@@ -3,6 +3,7 @@
 //! Never blocks but in [`Link::wait`], which ends when a frame can be read or written, when one of the
 //! caller's own ends is ready, when time is up, or when the caller is interrupted. Tests: in `tests`.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -18,7 +19,7 @@ use plasmavmc_types::VmName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::ClientError;
+use super::{ClientError, OPENING};
 
 /// How long the broker may take to answer what this connection is for. It answers from memory, within
 /// a millisecond where the host is idle.
@@ -36,6 +37,21 @@ pub(crate) struct Link {
     written: usize,
     block: Vec<u8>,
     interrupt: Option<OwnedFd>,
+    /// Whether the guest said something on this connection.
+    pub(crate) is_heard: bool,
+    /// How long it may take to say its first word, and how long it is silent before the host is asked
+    /// whether it stands still.
+    pub(crate) opening: Duration,
+    stands_still: Option<Watch>,
+}
+
+/// Tells whether the VM of a guest stands still.
+struct Watch(Box<dyn Fn() -> bool + Send>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 /// What a wait ended with.
@@ -92,6 +108,9 @@ impl Link {
             written: 0,
             block: vec![0; 4 * MAX_PAYLOAD],
             interrupt: None,
+            is_heard: false,
+            opening: OPENING,
+            stands_still: None,
         })
     }
 
@@ -99,6 +118,16 @@ impl Link {
     pub(crate) fn interrupted_by(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.interrupt = Some(fd.try_clone_to_owned()?);
         Ok(())
+    }
+
+    /// Asks `stands_still` from here on about a guest that is silent for long.
+    pub(crate) fn watched_by(&mut self, stands_still: impl Fn() -> bool + Send + 'static) {
+        self.stands_still = Some(Watch(Box::new(stands_still)));
+    }
+
+    /// Whether the guest's VM stands still, as far as anybody is there to be asked.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.stands_still.as_ref().is_some_and(|watch| (watch.0)())
     }
 
     /// Fails where the caller was interrupted, and waits for nothing.

@@ -65,8 +65,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// guest that went is told by the broker long before; this is for one whose disk hangs.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// How long the start of a program may take to be answered, where the caller has no more patience: the
-/// broker may not have noticed yet that the guest stands still.
+/// How long the first answer on a line and the start of a program may take, where the caller has no more
+/// patience: the broker may not have noticed yet that the guest stands still.
 const OPENING: Duration = Duration::from_secs(5);
 
 /// A line to the agent of one guest. One request at a time.
@@ -103,7 +103,9 @@ impl Channel {
         interrupt: Option<BorrowedFd<'_>>,
     ) -> Result<Self, ClientError> {
         let link = attach_within(layout, &Attach::Streams { vm: vm.to_string() }, vm, bound, interrupt)?;
-        Ok(Self { vm: vm.clone(), link, last_stream: 0, opening: bound.max(OPENING) })
+        let mut channel = Self { vm: vm.clone(), link, last_stream: 0, opening: bound.max(OPENING) };
+        channel.link.opening = channel.opening;
+        Ok(channel)
     }
 
     /// The VM.
@@ -118,6 +120,12 @@ impl Channel {
     /// Where `fd` cannot be duplicated.
     pub fn interrupted_by(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.link.interrupted_by(fd)
+    }
+
+    /// Asks `stands_still` from here on, where the guest is silent for long: it then fails at once with
+    /// [`ClientError::Frozen`], and not when its patience ends.
+    pub fn watched_by(&mut self, stands_still: impl Fn() -> bool + Send + 'static) {
+        self.link.watched_by(stands_still);
     }
 
     /// Asks for something that has an outcome and no bytes: any request but exec, write, read, list.

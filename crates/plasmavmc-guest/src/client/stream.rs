@@ -2,7 +2,7 @@
 //! dropped before its outcome came. Tests: in `tests`.
 
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use castra_agent_proto::limits::MAX_PAYLOAD;
 use castra_agent_proto::message::{body, stream_frame};
@@ -65,6 +65,7 @@ impl<'c> Stream<'c> {
             if frame.stream != self.id {
                 continue;
             }
+            self.link.is_heard = true;
             match frame.kind {
                 Kind::Credit => {
                     if !parse_credit(&frame.payload).is_some_and(|bytes| self.window.grant(bytes)) {
@@ -108,11 +109,19 @@ impl<'c> Stream<'c> {
         self.link.wait(ends, bound)
     }
 
-    /// Waits until the guest says something, which it should within [`SILENCE`].
+    /// Waits until the guest says something: its first word soon, any other within [`SILENCE`], unless its
+    /// VM stands still.
     pub(crate) fn wait_for_guest(&mut self) -> Result<(), ClientError> {
-        match self.wait(&[], Some(SILENCE))?.timed_out {
-            true => Err(self.silent(SILENCE)),
-            false => Ok(()),
+        let (begun, look) = (Instant::now(), self.link.opening);
+        let bound = if self.link.is_heard { SILENCE.max(look) } else { look };
+        loop {
+            let left = bound.saturating_sub(begun.elapsed());
+            if !self.wait(&[], Some(left.min(look)))?.timed_out {
+                return Ok(());
+            }
+            if begun.elapsed() >= bound || self.link.stands_still() {
+                return Err(self.silent(begun.elapsed()));
+            }
         }
     }
 
@@ -168,7 +177,11 @@ impl<'c> Stream<'c> {
 
     /// The guest said nothing for that long.
     pub(crate) fn silent(&self, waited: Duration) -> ClientError {
-        ClientError::GuestSilent { vm: self.vm.clone(), waited }
+        let vm = self.vm.clone();
+        match self.link.stands_still() {
+            true => ClientError::Frozen { vm, waited },
+            false => ClientError::GuestSilent { vm, waited },
+        }
     }
 
     pub(crate) fn broke(&self, what: &'static str) -> ClientError {

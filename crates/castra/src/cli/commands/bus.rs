@@ -117,7 +117,10 @@ fn run_publish(args: &PublishArgs, face: &Face) -> Result<u8, CliError> {
         topic: args.topic.clone(),
         message,
     };
-    face.answer(&publish(&face.session, &options)?, render::published)?;
+    face.answer(
+        &publish(&face.session, &options, &mut |note| face.diagnose_all(&[note]))?,
+        render::published,
+    )?;
     Ok(OK)
 }
 

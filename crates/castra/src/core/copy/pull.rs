@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use plasmavmc_guest::client::{EntryKind, Sink};
 use plasmavmc_host::IoContext;
@@ -35,6 +35,7 @@ impl Copier<'_> {
         let Here::Path(to) = to else {
             return self.pull_stream(&sources[0], Path::new("-"), output).map(|()| Vec::new());
         };
+        no_way_out(self.cwd, to)?;
         let end = end(&self.cwd.join(to), sources.len() > 1)?;
         if let End::Device(path) = &end {
             let mut file = File::options().write(true).open(path).context("open", path)?;
@@ -177,6 +178,23 @@ fn leads_away(path: &Path) -> Option<PathBuf> {
     (!stays).then_some(target)
 }
 
+/// Fails where a directory on the way to `to` is a link out of the one it lies in: an earlier copy may have
+/// brought it from the guest. Of a path that begins elsewhere than here, what is above is the system's and
+/// its user's own.
+fn no_way_out(cwd: &Path, to: &Path) -> Result<(), CopyError> {
+    let below = if to.is_absolute() { to.strip_prefix(cwd).unwrap_or(Path::new("")) } else { to };
+    let mut at = cwd.to_owned();
+    for component in below.parent().unwrap_or(Path::new("")).components() {
+        at.push(component);
+        if matches!(component, Component::Normal(_))
+            && let Some(target) = leads_away(&at)
+        {
+            return Err(CopyError::LeadsAway { place: at.display().to_string(), target });
+        }
+    }
+    Ok(())
+}
+
 fn named(path: &Path) -> Result<End, CopyError> {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => Ok(End::As(parent.to_owned(), name.to_owned())),
@@ -232,6 +250,18 @@ mod tests {
                 "{name}: {refused:?}"
             );
         }
+        fs::create_dir(away.join("deep")).unwrap();
+        for name in ["dir/new", "dir/deep/new", "sub/../dir/new", "./dir/deep/"] {
+            for to in [PathBuf::from(name), root.join(name)] {
+                let refused = no_way_out(&root, &to);
+                assert!(matches!(refused, Err(CopyError::LeadsAway { .. })), "{name}: {refused:?}");
+            }
+        }
+        for name in ["inside/new", "new", "sub/new", "dir", "none/new"] {
+            assert!(no_way_out(&root, Path::new(name)).is_ok(), "{name}");
+        }
+        assert!(no_way_out(Path::new("/"), &root.join("dir/new")).is_err());
+        assert!(no_way_out(&root.join("sub"), &root.join("dir/new")).is_ok(), "it begins elsewhere");
         assert_eq!(end(&at("inside"), false).unwrap(), End::Into(at("inside")));
         assert_eq!(end(&at("nowhere"), false).unwrap(), End::As(root.clone(), "nowhere".into()));
     }

@@ -207,6 +207,39 @@ fn a_guest_that_does_not_answer_the_start_of_a_program_is_told_and_one_that_did_
 }
 
 #[test]
+fn a_guest_that_stands_still_is_told_as_frozen_and_not_waited_for() {
+    let world = World::new(|listener| {
+        let mut peer = Peer::serve(&listener);
+        // The first question is answered, the next not: nothing is waited for but the guest.
+        let (stream, _) = peer.request();
+        peer.done(stream, &Outcome::Exited { code: 0 });
+        while peer.next().kind != Kind::Cancel {}
+    });
+    let mut channel = world.attach();
+    assert_eq!(channel.exec(&Exec::of(["true"]), ExecIo::default()).unwrap(), Ended::Exited(0));
+    channel.link.opening = Duration::from_millis(100);
+    channel.watched_by(|| true);
+    let error = channel.stat("/etc").unwrap_err();
+    assert!(matches!(error, ClientError::Frozen { .. }), "{error}");
+    drop(channel);
+    world.end();
+}
+
+#[test]
+fn the_first_question_on_a_line_is_not_waited_for_as_the_later_ones_are() {
+    let world = World::new(|listener| {
+        let mut peer = Peer::serve(&listener);
+        while peer.next().kind != Kind::Cancel {}
+    });
+    let mut channel = world.attach();
+    channel.link.opening = Duration::from_millis(100);
+    let error = channel.stat("/etc").unwrap_err();
+    assert!(matches!(error, ClientError::GuestSilent { .. }), "{error}");
+    drop(channel);
+    world.end();
+}
+
+#[test]
 fn a_broker_that_dies_under_a_program_is_told() {
     let world = World::new(|listener| {
         let mut peer = Peer::serve(&listener);
