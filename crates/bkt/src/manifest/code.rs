@@ -65,6 +65,8 @@ codes! {
     BadIsoSource = "bad-iso-source",
     /// A URL cannot be used.
     BadUrl = "bad-url",
+    /// A checksum cannot be used.
+    BadChecksum = "bad-checksum",
     /// The libvirt connection cannot be used.
     BadUri = "bad-uri",
     /// A disk, a medium or an address is used for something else too.

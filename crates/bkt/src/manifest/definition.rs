@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 
+use plasmavmc_host::image::Digest;
 use plasmavmc_types::MacAddr;
 
 use super::name::DomainName;
@@ -76,5 +77,7 @@ pub enum IsoSource {
     Url {
         /// `http` or `https`, with a host.
         url: String,
+        /// What it must be, where the manifest says so.
+        checksum: Option<Digest>,
     },
 }

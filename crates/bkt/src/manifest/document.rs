@@ -147,4 +147,8 @@ pub(super) struct IsoUrl {
     /// An HTTP or HTTPS URL. It is fetched by `bkt vm fetch` and nothing else, and attached once it is there.
     #[schemars(length(max = 2048), extend("format" = "uri"), regex(pattern = r"^[Hh][Tt][Tt][Pp][Ss]?://[^/?#@:\s][^@\s]*$"))]
     url: String,
+    /// What the fetched file must be: `sha256:` or `sha512:`, and the digits that its publisher gives. Without
+    /// it the first fetch is believed, and later ones are held against it.
+    #[schemars(regex(pattern = r"^(sha256:[0-9A-Fa-f]{64}|sha512:[0-9A-Fa-f]{128})$"))]
+    checksum: Option<String>,
 }

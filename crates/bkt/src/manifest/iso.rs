@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use plasmavmc_host::image::Digest;
+
 use super::definition::IsoSource;
 use super::fault::{At, Faults};
 use super::limits::{MAX_ISO_SOURCES, MAX_URL_BYTES};
@@ -29,7 +31,7 @@ pub(super) fn read_sources(
     let mut seen: HashMap<&IsoSource, &At> = HashMap::new();
     for (source, at) in &sources {
         if let Some(first) = seen.insert(source, at) {
-            let (IsoSource::Path { written: found, .. } | IsoSource::Url { url: found }) = source;
+            let (IsoSource::Path { written: found, .. } | IsoSource::Url { url: found, .. }) = source;
             faults.push_related(
                 at,
                 &Rule::SameIso { found: found.clone() },
@@ -42,10 +44,15 @@ pub(super) fn read_sources(
 
 fn read_source(node: &Node<'_>, env: Environment<'_>, faults: &mut Faults<'_>) -> Option<(IsoSource, At)> {
     let mut object = node.object("an ISO source", None, EXAMPLE, faults)?;
-    let (path, url) = (object.take("path"), object.take("url"));
+    let (path, url, checksum) = (object.take("path"), object.take("url"), object.take("checksum"));
     let source = match (path, url) {
-        (Some(path), None) => read_path(&path, env, faults),
-        (None, Some(url)) => read_url(&url, faults),
+        (Some(path), None) => {
+            if let Some(checksum) = checksum {
+                faults.push(&checksum.at, &Rule::ChecksumOfPath);
+            }
+            read_path(&path, env, faults)
+        }
+        (None, Some(url)) => read_url(&url, checksum.as_ref(), faults),
         _ => {
             faults.push(object.at(), &Rule::IsoOneOf);
             None
@@ -66,12 +73,31 @@ fn read_path(node: &Node<'_>, env: Environment<'_>, faults: &mut Faults<'_>) -> 
     }
 }
 
-fn read_url(node: &Node<'_>, faults: &mut Faults<'_>) -> Option<(IsoSource, At)> {
+fn read_url(
+    node: &Node<'_>,
+    checksum: Option<&Node<'_>>,
+    faults: &mut Faults<'_>,
+) -> Option<(IsoSource, At)> {
     let text = node.text("\"url\": \"https://example.org/NAME.iso\"", faults)?;
+    let checksum = match checksum {
+        Some(node) => Some(read_checksum(node, faults)?),
+        None => None,
+    };
     match check_url(text) {
-        Ok(()) => Some((IsoSource::Url { url: text.to_owned() }, node.at.clone())),
+        Ok(()) => Some((IsoSource::Url { url: text.to_owned(), checksum }, node.at.clone())),
         Err(rule) => {
             faults.push(&node.at, &rule);
+            None
+        }
+    }
+}
+
+fn read_checksum(node: &Node<'_>, faults: &mut Faults<'_>) -> Option<Digest> {
+    let text = node.text("\"checksum\": \"sha256:…\"", faults)?;
+    match text.parse() {
+        Ok(digest) => Some(digest),
+        Err(error) => {
+            faults.push(&node.at, &Rule::Checksum { found: text.to_owned(), error });
             None
         }
     }

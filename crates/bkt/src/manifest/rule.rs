@@ -3,6 +3,7 @@
 //! Owns: every word a fault says. Never does: decide whether a rule is broken. Tests: every rule is
 //! broken once in `tests/manifest/faults.rs`.
 
+use plasmavmc_host::image::DigestError;
 use plasmavmc_types::MacError;
 
 use super::code::FaultCode;
@@ -121,6 +122,10 @@ pub(super) enum Rule {
     UrlCharacters { found: String },
     #[error("a URL in a manifest has no user and no password")]
     UrlSecret,
+    #[error("{error}")]
+    Checksum { found: String, error: DigestError },
+    #[error("only what is fetched has a `checksum`")]
+    ChecksumOfPath,
     #[error("`uri` is a libvirt connection")]
     Uri { found: String },
     #[error("{omitted} more faults are not shown")]
@@ -192,8 +197,11 @@ impl Rule {
             Self::Title { .. } => C::BadTitle,
             Self::IsoOneOf => C::BadIsoSource,
             Self::Url { .. } | Self::UrlCharacters { .. } | Self::UrlSecret => C::BadUrl,
+            Self::Checksum { .. } => C::BadChecksum,
             Self::Uri { .. } => C::BadUri,
-            Self::MemoryTwice | Self::MacWithoutCard | Self::SecureBootWithBios => C::Contradiction,
+            Self::MemoryTwice | Self::MacWithoutCard | Self::SecureBootWithBios | Self::ChecksumOfPath => {
+                C::Contradiction
+            }
             Self::SharedDisk { .. }
             | Self::DiskAsMedium { .. }
             | Self::SharedMac { .. }
@@ -218,6 +226,7 @@ impl Rule {
             | Self::SameIso { found }
             | Self::Url { found }
             | Self::UrlCharacters { found }
+            | Self::Checksum { found, .. }
             | Self::Uri { found } => Some(shown(found)),
             Self::UnknownKey { key, .. } | Self::DuplicateKey { key } => Some(shown(key)),
             Self::RelativePath { path, .. }
@@ -264,6 +273,8 @@ impl Rule {
             Self::IsoOneOf => "write `{ \"path\": \"…\" }` or `{ \"url\": \"…\" }`",
             Self::Url { .. } => "for a file of this host write `{ \"path\": \"…\" }`",
             Self::UrlCharacters { .. } => "write a blank as `%20`",
+            Self::Checksum { .. } => "write `sha256:` or `sha512:`, and the digits the publisher gives",
+            Self::ChecksumOfPath => "take `checksum` away; `sha256sum` checks a file of this host",
             Self::UrlSecret => "download it yourself, and name the file: `{ \"path\": \"…\" }`",
             Self::Uri { .. } => "write for example `qemu:///system`",
             Self::Title { .. } => "leave it out where there is none",

@@ -217,7 +217,8 @@ fn as_written(definition: &VmDefinition) -> Value {
 fn source_value(source: &IsoSource) -> Value {
     match source {
         IsoSource::Path { path, .. } => json!({ "path": path }),
-        IsoSource::Url { url } => json!({ "url": url }),
+        IsoSource::Url { url, checksum: None } => json!({ "url": url }),
+        IsoSource::Url { url, checksum } => json!({ "url": url, "checksum": checksum }),
     }
 }
 
@@ -233,7 +234,7 @@ fn captured_media(seen: &Seen, definition: Option<&VmDefinition>, observation: &
     let written = definition.and_then(|definition| definition.iso_sources.as_deref()).unwrap_or_default();
     let file_of = |source: &IsoSource| match (source, definition) {
         (IsoSource::Path { path, .. }, _) => Some(path.clone()),
-        (IsoSource::Url { url }, Some(definition)) => Some(fetched_path(&definition.disk_path, url)),
+        (IsoSource::Url { url, .. }, Some(definition)) => Some(fetched_path(&definition.disk_path, url)),
         (IsoSource::Url { .. }, None) => None,
     };
     let is_not_fetched = |source: &&IsoSource| {
@@ -379,7 +380,8 @@ mod tests {
 
     #[test]
     fn a_url_stays_a_url_whether_it_was_fetched_or_not() {
-        let url = |name: &str| IsoSource::Url { url: format!("https://example.org/{name}.iso") };
+        let url =
+            |name: &str| IsoSource::Url { url: format!("https://example.org/{name}.iso"), checksum: None };
         let path = IsoSource::Path { written: "~/w.iso".to_owned(), path: "/home/me/w.iso".into() };
         let mut wish = definition();
         wish.iso_sources = Some(vec![url("a"), path, url("b")]);

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use plasmavmc_host::image::file::{FileError, fetch_iso};
-use plasmavmc_host::image::{DownloadPolicy, ImageProgress};
+use plasmavmc_host::image::{Digest, DownloadPolicy, ImageProgress};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,18 +26,21 @@ pub struct FetchedMedium {
     pub size_bytes: Option<u64>,
 }
 
-/// The media of a definition that are on the web, each with the place it is fetched to.
-pub fn media(definition: &VmDefinition) -> Vec<(String, PathBuf)> {
+/// The media of a definition that are on the web, each with what it must be and the place it is fetched to.
+fn media(definition: &VmDefinition) -> Vec<(String, Option<Digest>, PathBuf)> {
     let sources = definition.iso_sources.iter().flatten();
     sources
         .filter_map(|source| match source {
-            IsoSource::Url { url } => Some((url.clone(), fetched_path(&definition.disk_path, url))),
+            IsoSource::Url { url, checksum } => {
+                Some((url.clone(), *checksum, fetched_path(&definition.disk_path, url)))
+            }
             IsoSource::Path { .. } => None,
         })
         .collect()
 }
 
-/// Fetches the media of a definition, one after the other; those that are there are not asked for.
+/// Fetches the media of a definition, one after the other; those that are there are held
+/// against what they must be, and not asked for.
 ///
 /// # Errors
 /// [`FileError`] of the first that could not be fetched; what was fetched stays.
@@ -47,8 +50,8 @@ pub fn fetch(
     report: &mut dyn FnMut(ImageProgress),
 ) -> Result<Vec<FetchedMedium>, FileError> {
     let mut fetched = Vec::new();
-    for (url, path) in media(definition) {
-        let file = fetch_iso(&url, &path, policy, report)?;
+    for (url, checksum, path) in media(definition) {
+        let file = fetch_iso(&url, &path, checksum, policy, report)?;
         let sha512 = file.sha512.map(|digest| digest.to_string());
         fetched.push(FetchedMedium { url, path, sha512, size_bytes: file.size_bytes });
     }

@@ -58,7 +58,7 @@ pub fn fetched_path(disk_path: &Path, url: &str) -> PathBuf {
 pub fn medium_path(definition: &VmDefinition, source: &IsoSource) -> PathBuf {
     match source {
         IsoSource::Path { path, .. } => path.clone(),
-        IsoSource::Url { url } => fetched_path(&definition.disk_path, url),
+        IsoSource::Url { url, .. } => fetched_path(&definition.disk_path, url),
     }
 }
 
@@ -92,7 +92,7 @@ pub fn said(definition: &VmDefinition, is_usable: &dyn Fn(&Path) -> bool) -> Wan
             match source {
                 _ if is_usable(&path) => usable.push(path),
                 IsoSource::Path { .. } => absent.push(Absent::Gone { path }),
-                IsoSource::Url { url } => absent.push(Absent::NotFetched { url: url.clone(), path }),
+                IsoSource::Url { url, .. } => absent.push(Absent::NotFetched { url: url.clone(), path }),
             }
         }
         values.insert(Field::IsoSources, paths_value(&usable));
@@ -139,7 +139,7 @@ mod tests {
         let url = "https://example.org/x/virtio-win.iso?v=1".to_owned();
         let path = |name: &str| IsoSource::Path { written: name.to_owned(), path: name.into() };
         definition.iso_sources =
-            Some(vec![path("/a.iso"), path("/b.iso"), IsoSource::Url { url: url.clone() }]);
+            Some(vec![path("/a.iso"), path("/b.iso"), IsoSource::Url { url: url.clone(), checksum: None }]);
         let wanted = wanted(&definition, &|path| path == Path::new("/a.iso"));
         assert_eq!(wanted.values[&Field::IsoSources], json!(["/a.iso"]));
         let fetched = fetched_path(Path::new("/images/web.qcow2"), &url);

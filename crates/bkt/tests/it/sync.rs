@@ -29,7 +29,7 @@ fn windows_11(lab: &Lab) -> VmDefinition {
         graphics: GraphicsChoice::Spice,
         iso_sources: Some(vec![
             IsoSource::Path { written: installer.display().to_string(), path: installer },
-            IsoSource::Url { url: url.to_owned() },
+            IsoSource::Url { url: url.to_owned(), checksum: None },
         ]),
         ..lab.small("win11.qcow2")
     }

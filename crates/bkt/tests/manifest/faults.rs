@@ -102,6 +102,10 @@ fn bodies() -> &'static [(&'static str, &'static str)] {
             "URLs",
             "\"iso_sources\": [{ \"url\": \"ftp://h/a\" }, { \"url\": \"file:///a.iso\" }, { \"url\": \"https:///a\" }, { \"url\": \"https://h/a b\" }, { \"url\": \"https://u:p@h/a\" }]",
         ),
+        (
+            "checksums",
+            "\"iso_sources\": [{ \"url\": \"http://h/a\", \"checksum\": \"md5:00\" }, { \"url\": \"http://h/b\", \"checksum\": \"sha256:00\" }, { \"url\": \"http://h/c\", \"checksum\": 1 }, { \"path\": \"/a\", \"checksum\": \"sha256:00\" }]",
+        ),
         ("a medium twice", "\"iso_sources\": [{ \"path\": \"/a\" }, { \"path\": \"/a\" }]"),
         ("a medium that is the disk", "\"iso_sources\": [{ \"path\": \"/d/./a.qcow2\" }]"),
         ("a VM in a VM", "\"b\": { \"vcpus\": 1 }"),

@@ -19,7 +19,7 @@ fn the_example_of_the_specification_means_what_it_says() {
     let written = "~/Downloads/Win11_25H2_English_x64.iso";
     let path = Path::new("/home/me/Downloads/Win11_25H2_English_x64.iso");
     assert_eq!(sources[0], IsoSource::Path { written: written.into(), path: path.into() });
-    assert!(matches!(&sources[1], IsoSource::Url { url } if url.ends_with("/virtio-win.iso")));
+    assert!(matches!(&sources[1], IsoSource::Url { url, .. } if url.ends_with("/virtio-win.iso")));
     assert!(!vm.create_if_missing);
 }
 

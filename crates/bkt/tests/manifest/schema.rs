@@ -129,6 +129,7 @@ fn what_the_schema_can_tell_it_tells() {
         ("iso_sources", "[{\"path\": \"a\"}]"),
         ("iso_sources", "[{\"path\": \"/a\", \"url\": \"http://h/\"}]"),
         ("iso_sources", "[{\"url\": \"ftp://h/\"}]"),
+        ("iso_sources", "[{\"url\": \"http://h/\", \"checksum\": \"sha1:00\"}]"),
         ("unmanaged_fields", "[\"grafics\"]"),
         ("colour", "1"),
         ("memory_mb", "8192"),

@@ -148,7 +148,7 @@ fn decode(text: &str, algorithm: Algorithm, bytes: &mut [u8]) -> Result<(), Dige
 }
 
 /// A digest of either kind; its text form is `sha512:<hex>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Digest {
     /// SHA-256.

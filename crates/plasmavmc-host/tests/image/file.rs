@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plasmavmc_host::image::file::{FileError, digest_beside, fetch_iso};
-use plasmavmc_host::image::{DownloadPolicy, ImageProgress};
+use plasmavmc_host::image::file::{Authority, FileError, digest_beside, fetch_iso};
+use plasmavmc_host::image::{Digest, DownloadPolicy, ImageProgress};
 use tempfile::TempDir;
 
 use crate::lab::{ETAG, sha512};
@@ -41,9 +41,13 @@ impl Place {
     }
 
     fn fetch(&self) -> (Result<(), FileError>, Vec<ImageProgress>) {
+        self.fetch_as(None)
+    }
+
+    fn fetch_as(&self, checksum: Option<Digest>) -> (Result<(), FileError>, Vec<ImageProgress>) {
         let mut reports = Vec::new();
         let url = format!("{}/virtio-win.iso", self.server.base());
-        let result = fetch_iso(&url, &self.path(), &policy(), &mut |report| reports.push(report));
+        let result = fetch_iso(&url, &self.path(), checksum, &policy(), &mut |report| reports.push(report));
         (result.map(drop), reports)
     }
 }
@@ -63,6 +67,54 @@ fn an_iso_is_whole_readable_and_known_by_its_digest_and_is_fetched_once() {
     let asked = place.server.seen().len();
     place.fetch().0.unwrap();
     assert_eq!(place.server.seen().len(), asked, "it asked again");
+    // Nothing of the work is left.
+    assert_eq!(names(&place), ["virtio-win.iso", "virtio-win.iso.sha512"]);
+}
+
+fn names(place: &Place) -> Vec<String> {
+    let entries = fs::read_dir(place.dir.path()).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    let hex: String = sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}").parse().unwrap()
+}
+
+#[test]
+fn only_what_has_the_digest_asked_for_is_ever_there() {
+    let bytes = iso(100_000);
+    let served = bytes.clone();
+    let place = Place::new(move |seen| Some(Answer::file(seen, &served, ETAG)));
+    let error = place.fetch_as(Some(sha256(b"other"))).0.unwrap_err();
+    let FileError::OtherDigest { mismatch, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((&mismatch.authority, mismatch.actual), (&Authority::Asker, sha256(&bytes)));
+    assert!(!place.path().exists() && !digest_beside(&place.path()).exists());
+    place.fetch_as(Some(sha256(&bytes))).0.unwrap();
+    // One that was fetched under another promise is held against this one.
+    let error = place.fetch_as(Some(sha256(b"other"))).0.unwrap_err();
+    assert!(matches!(error, FileError::Changed { .. }), "{error:?}");
+    assert_eq!(fs::read(place.path()).unwrap(), *bytes, "it is left as it is");
+}
+
+#[test]
+fn an_iso_that_changed_since_it_was_fetched_is_told() {
+    let bytes = iso(100_000);
+    let place = Place::new(move |seen| Some(Answer::file(seen, &bytes, ETAG)));
+    place.fetch().0.unwrap();
+    fs::File::options().write(true).open(place.path()).unwrap().set_len(1000).unwrap();
+    let error = place.fetch().0.unwrap_err();
+    let FileError::Changed { path, mismatch } = &error else { panic!("{error:?}") };
+    assert_eq!(
+        (path, &mismatch.authority),
+        (&place.path(), &Authority::Beside(digest_beside(&place.path())))
+    );
+    // Without a word of what it must be it is its owner's.
+    fs::remove_file(digest_beside(&place.path())).unwrap();
+    place.fetch().0.unwrap();
 }
 
 #[test]

@@ -3,7 +3,10 @@
 //! SHA-512 is slower than a fast network or disk, so it must not wait for either; a second digest
 //! must not wait for the first. Tests: below.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -11,9 +14,13 @@ use sha2::Digest as _;
 
 use super::super::digest::{Sha256, Sha512};
 use super::transport::Block;
+use crate::{HostError, IoContext};
 
 /// Blocks a hash may lag behind.
 const BLOCKS_BEHIND: usize = 16;
+
+/// Bytes read at a time from a file that is there.
+const READ_BYTES: usize = 256 << 10;
 
 /// Which digests are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +36,25 @@ pub(crate) enum Digests {
 pub(crate) struct Hashed {
     pub(crate) sha512: Sha512,
     pub(crate) sha256: Option<Sha256>,
+}
+
+/// The digests of the file at `path`, and its size in bytes.
+///
+/// # Errors
+/// [`HostError`], also where the system gives no thread.
+pub(crate) fn hash_file(path: &Path, digests: Digests) -> Result<(Hashed, u64), HostError> {
+    let mut file = File::open(path).context("open", path)?;
+    let hashing = Hashing::start(digests).context("start a thread to hash", path)?;
+    let mut size = 0;
+    loop {
+        let mut block = Vec::with_capacity(READ_BYTES);
+        let read = (&mut file).take(READ_BYTES as u64).read_to_end(&mut block).context("read", path)?;
+        if read == 0 {
+            return Ok((hashing.finish(), size));
+        }
+        size += read as u64;
+        hashing.update(&Arc::new(block));
+    }
 }
 
 /// A hash under way.

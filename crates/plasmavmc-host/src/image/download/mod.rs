@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use plasmavmc_types::ByteSize;
 
 pub use error::FetchError;
-pub(crate) use hashing::{Digests, Hashed, Hashing};
+pub(crate) use hashing::{Digests, Hashed, Hashing, hash_file};
 pub(crate) use part::{Part, peek, remove_part};
 pub(crate) use transport::Cache;
 

@@ -11,8 +11,8 @@ use plasmavmc_types::DiskFormat;
 
 use super::super::catalogue::{self, Arch};
 use super::super::digest::Sha512;
+use super::super::download::{Digests, hash_file};
 use super::super::name::ImageName;
-use super::import::hash_file;
 use crate::HostError;
 
 /// An image in a workspace, as its sidecar tells.
@@ -42,7 +42,7 @@ impl Cached {
     /// # Errors
     /// [`HostError`] where they cannot be read.
     pub fn is_intact(&self) -> Result<bool, HostError> {
-        Ok(hash_file(&self.path)?.0.sha512 == self.sha512)
+        Ok(hash_file(&self.path, Digests::Sha512)?.0.sha512 == self.sha512)
     }
 }
 

@@ -77,7 +77,7 @@ fn copy_hashed(from: &Path, to: &Path) -> Result<(Hashed, u64), HostError> {
     let mut options = File::options();
     let mut copy = options.write(true).create_new(true).mode(0o600).open(to).context("create", to)?;
     ensure_space(to.parent().unwrap_or(Path::new(".")), size)?;
-    let hashing = start_hashing(to)?;
+    let hashing = Hashing::start(Digests::Sha512).context("start a thread to hash", to)?;
     let mut copied = 0;
     loop {
         let mut block = Vec::with_capacity(COPY_BYTES);
@@ -91,24 +91,4 @@ fn copy_hashed(from: &Path, to: &Path) -> Result<(Hashed, u64), HostError> {
     }
     copy.sync_all().context("flush", to)?;
     Ok((hashing.finish(), copied))
-}
-
-/// The SHA-512 of the file at `path`, and its size.
-pub(super) fn hash_file(path: &Path) -> Result<(Hashed, u64), HostError> {
-    let mut file = File::open(path).context("open", path)?;
-    let hashing = start_hashing(path)?;
-    let mut size = 0;
-    loop {
-        let mut block = Vec::with_capacity(COPY_BYTES);
-        let read = (&mut file).take(COPY_BYTES as u64).read_to_end(&mut block).context("read", path)?;
-        if read == 0 {
-            return Ok((hashing.finish(), size));
-        }
-        size += read as u64;
-        hashing.update(&Arc::new(block));
-    }
-}
-
-fn start_hashing(path: &Path) -> Result<Hashing, HostError> {
-    Hashing::start(Digests::Sha512).context("start a thread to hash", path)
 }

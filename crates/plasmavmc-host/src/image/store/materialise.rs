@@ -18,10 +18,9 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::super::digest::Sha512;
-use super::super::download::ensure_space;
+use super::super::download::{Digests, ensure_space, hash_file};
 use super::super::error::ImageError;
 use super::cached::{noted_digest, sidecar, sidecar_text};
-use super::import::hash_file;
 use super::record::mtime_ns;
 use super::{Store, StoredImage};
 use crate::{HostError, IoContext, publish};
@@ -89,8 +88,11 @@ impl Store {
             return done(How::Present, image.sha512);
         }
         if in_use == BaseInUse::Yes && noted != Some(image.sha512) {
-            let found =
-                there.as_ref().map(|_| hash_file(&path)).transpose()?.map(|(hashed, _)| hashed.sha512);
+            let found = there
+                .as_ref()
+                .map(|_| hash_file(&path, Digests::Sha512))
+                .transpose()?
+                .map(|(hashed, _)| hashed.sha512);
             match (noted, found) {
                 // Without a sidecar nobody knows better than the file itself.
                 (None, Some(found)) if found != image.sha512 => return done(How::Kept, found),

@@ -5,12 +5,11 @@ use std::io;
 
 use super::super::catalogue::{self, Arch};
 use super::super::digest::Sha512;
-use super::super::download::{DownloadPolicy, Report};
+use super::super::download::{Digests, DownloadPolicy, Report, hash_file};
 use super::super::error::ImageError;
 use super::super::name::ImageName;
 use super::super::progress::ImageProgress;
 use super::super::resolve::{Place, Resolved};
-use super::import::hash_file;
 use super::record::{self, Record};
 use super::{Store, StoredImage};
 use crate::{HostError, IoContext, publish};
@@ -86,7 +85,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Check::Missing),
             Err(error) => return Err(error).context("open", &path),
         }
-        let (hashed, size_bytes) = hash_file(&path)?;
+        let (hashed, size_bytes) = hash_file(&path, Digests::Sha512)?;
         if hashed.sha512 == record.sha512 {
             Ok(Check::Intact)
         } else {

@@ -19,7 +19,7 @@ Examples:
   bkt vm sync win11        then puts them into its drives
 
 Each lands beside the VM's disk, where QEMU may read it. A fetch that broke off goes on where it was;
-what is there already is not fetched again.";
+what is there already is not fetched again, only held against its `checksum`, or what it was when it came.";
 
 /// Fetch installation media that a manifest names by URL
 ///
