@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plasmavmc-kvm", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host", "castra-agent-proto"]),
     ("plasmavmc-libvirt", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host"]),
     ("plasmavmc-term", &["plasmavmc-types"]),
+    ("plasmavmc-cli", &["plasmavmc-types", "plasmavmc-term"]),
     (
         "bkt",
         &[
@@ -29,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plasmavmc-host",
             "plasmavmc-libvirt",
             "plasmavmc-term",
+            "plasmavmc-cli",
         ],
     ),
     (
@@ -41,15 +43,17 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plasmavmc-kvm",
             "plasmavmc-guest",
             "plasmavmc-term",
+            "plasmavmc-cli",
             "castra-agent-proto",
             "castra-agent-embed",
         ],
     ),
-    ("xtask", &["plasmavmc-types", "plasmavmc-host", "plasmavmc-term", "castra", "bkt"]),
+    ("xtask", &["plasmavmc-types", "plasmavmc-host", "plasmavmc-term", "plasmavmc-cli", "castra", "bkt"]),
 ];
 
 /// Edges that exist only behind a feature: `(from, to, feature)`.
-const BEHIND_FEATURE: &[(&str, &str, &str)] = &[("castra", "plasmavmc-term", "cli")];
+const BEHIND_FEATURE: &[(&str, &str, &str)] =
+    &[("castra", "plasmavmc-term", "cli"), ("castra", "plasmavmc-cli", "cli")];
 
 /// Crates from elsewhere that only some of ours may use, with the reason to show.
 const RESERVED: &[(&str, &[&str], &str)] = &[
@@ -60,7 +64,9 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("comfy-table", &["plasmavmc-term"], "only the terminal crate prints"),
     ("annotate-snippets", &["plasmavmc-term"], "only the terminal crate prints"),
     ("anstream", &["plasmavmc-term"], "only the terminal crate prints"),
-    ("clap", &["bkt", "castra", "xtask"], "command lines belong to faces"),
+    ("clap", &["plasmavmc-cli", "bkt", "castra", "xtask"], "command lines belong to faces"),
+    ("clap_complete", &["plasmavmc-cli"], "what all faces share is in one place"),
+    ("clap_mangen", &["plasmavmc-cli"], "what all faces share is in one place"),
 ];
 
 /// How the names of crates end that exist for tests only. They may use anything, and are used as

@@ -13,7 +13,9 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use plasmavmc_term::{ColorMode, OutputFormat, Report, Stderr, Stdout, text};
+use plasmavmc_term::exit::exit_code;
+use plasmavmc_term::{ColorMode, Report, Stderr, text};
+use plasmavmc_types::Explain;
 
 use workspace::{ChoreError, Finding, Workspace};
 
@@ -44,14 +46,17 @@ enum Chore {
 }
 
 fn main() -> ExitCode {
-    let (out, err) = (Stdout::new(ColorMode::Auto), Stderr::new(ColorMode::Auto));
+    let err = Stderr::new(ColorMode::Auto);
     match run(&Args::parse().chore) {
         Ok(findings) if findings.is_empty() => ExitCode::SUCCESS,
         Ok(findings) => {
             err.say(&show(&findings));
             ExitCode::FAILURE
         }
-        Err(error) => Report::of(&error).show(OutputFormat::Human, &out, &err).into(),
+        Err(error) => {
+            err.say(&Report::of(&error).to_text());
+            exit_code(error.kind()).into()
+        }
     }
 }
 

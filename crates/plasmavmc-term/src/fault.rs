@@ -23,7 +23,7 @@ use crate::text::count;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFault<'a> {
     /// The file's name as the person knows it.
-    pub file: &'a str,
+    pub file: String,
     /// The whole text of the file.
     pub source: &'a str,
     /// The rule that is broken, in kebab case.
@@ -31,7 +31,7 @@ pub struct SourceFault<'a> {
     /// What is wrong, one line.
     pub message: &'a str,
     /// What to say at the place itself; may be empty.
-    pub label: &'a str,
+    pub label: String,
     /// The place, in bytes of `source`; none where the fault is the whole file's.
     pub span: Option<Range<usize>>,
     /// What to write instead.
@@ -65,15 +65,15 @@ pub fn render_faults(faults: &[SourceFault<'_>], width: Width) -> String {
     text
 }
 
-fn group<'a>(fault: &SourceFault<'a>) -> Group<'a> {
+fn group<'a>(fault: &'a SourceFault<'a>) -> Group<'a> {
     let group = Level::ERROR.primary_title(fault.message).id(fault.code);
     let group = match &fault.span {
         Some(span) => {
-            let label = Some(fault.label).filter(|label| !label.is_empty());
+            let label = Some(fault.label.as_str()).filter(|label| !label.is_empty());
             let annotation = AnnotationKind::Primary.span(on_chars(fault.source, span)).label(label);
-            group.element(Snippet::source(fault.source).path(fault.file).annotation(annotation))
+            group.element(Snippet::source(fault.source).path(fault.file.as_str()).annotation(annotation))
         }
-        None => group.element(Origin::path(fault.file)),
+        None => group.element(Origin::path(fault.file.as_str())),
     };
     match fault.help {
         Some(help) => group.element(Level::HELP.message(help)),
@@ -106,11 +106,11 @@ mod tests {
 
     fn fault(span: Option<Range<usize>>) -> SourceFault<'static> {
         SourceFault {
-            file: "castra.toml",
+            file: "castra.toml".to_owned(),
             source: SOURCE,
             code: "unknown-key",
             message: "unknown key `memmory`",
-            label: "not a key of a VM",
+            label: "not a key of a VM".to_owned(),
             span,
             help: Some("did you mean `memory`?"),
         }

@@ -15,9 +15,9 @@
 use std::error::Error;
 
 use plasmavmc_types::{ErrorKind, Explain};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::exit::exit_code;
 use crate::fault::{SourceFault, position, render_faults};
 use crate::screen::{Width, style, styled};
 use crate::text::printable;
@@ -34,9 +34,11 @@ pub enum OutputFormat {
 }
 
 /// A failure, ready to be shown. Serialised it is the value of `error` in `--json` output.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Failure", description = "A failure as it is printed.")]
 pub struct Report {
-    /// Its kind.
+    /// Its kind, which decides the exit code.
+    #[schemars(schema_with = "kinds")]
     pub kind: ErrorKind,
     /// What failed.
     pub message: String,
@@ -44,39 +46,43 @@ pub struct Report {
     pub causes: Vec<String>,
     /// What next.
     pub hints: Vec<String>,
-    /// The faults of a configuration file, where it was one.
+    /// The faults of a configuration file or a manifest; missing where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultRecord>,
-    /// The failures of single VMs, where several failed.
+    /// The failures of single VMs or subsystems; missing where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<VmReport>,
     #[serde(skip)]
     rendered_faults: String,
 }
 
-/// The failure of one VM among several.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The failure of one VM or subsystem among several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "VmFailure")]
 pub struct VmReport {
-    /// The VM.
+    /// The VM or the subsystem.
     pub vm: String,
     /// Its failure.
     pub error: Report,
 }
 
-/// One fault of a file, as `--json` tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One fault of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "Fault")]
 pub struct FaultRecord {
     /// The rule that is broken.
     pub code: String,
     /// The file.
     pub file: String,
-    /// The line, from 1; none where the fault is the whole file's.
+    /// The line, from 1; null where the fault is the whole file's.
+    #[schemars(with = "Option<u64>")]
     pub line: Option<usize>,
     /// The column in characters, from 1.
+    #[schemars(with = "Option<u64>")]
     pub column: Option<usize>,
     /// What is wrong.
     pub message: String,
-    /// What the place should hold.
+    /// What is said at the place itself; may be empty.
     pub label: String,
     /// What to write instead.
     pub help: Option<String>,
@@ -140,15 +146,19 @@ impl Report {
         text
     }
 
-    /// Shows it, on the stream its format belongs to, and tells the exit code.
-    pub fn show(&self, format: OutputFormat, out: &Stdout, err: &Stderr) -> u8 {
+    /// Shows it, on the stream its format belongs to.
+    pub fn show(&self, format: OutputFormat, out: &Stdout, err: &Stderr) {
         match format {
             OutputFormat::Human => err.say(&self.to_text()),
             // The exit code still tells of the failure where standard output cannot.
             OutputFormat::Json => drop(out.json(&Envelope { error: self })),
         }
-        exit_code(self.kind)
     }
+}
+
+/// The kinds as plain words, on one line of the schema.
+fn kinds(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "enum": ErrorKind::ALL })
 }
 
 impl FaultRecord {
@@ -156,11 +166,11 @@ impl FaultRecord {
         let place = fault.span.as_ref().map(|span| position(fault.source, span.start));
         Self {
             code: fault.code.to_owned(),
-            file: fault.file.to_owned(),
+            file: fault.file.clone(),
             line: place.map(|place| place.0),
             column: place.map(|place| place.1),
             message: fault.message.to_owned(),
-            label: fault.label.to_owned(),
+            label: fault.label.clone(),
             help: fault.help.map(ToOwned::to_owned),
         }
     }
@@ -240,8 +250,7 @@ mod tests {
     fn a_program_is_told_on_standard_output_in_one_line() {
         let shared = Shared::default();
         let out = Stdout::to(shared.clone(), Width::Unlimited);
-        let code = Report::of(&sample()).show(OutputFormat::Json, &out, &Stderr::new(ColorMode::Never));
-        assert_eq!(code, 7);
+        Report::of(&sample()).show(OutputFormat::Json, &out, &Stderr::new(ColorMode::Never));
         insta::assert_snapshot!(shared.text(), @r#"{"error":{"kind":"launch","message":"could not start VM `web`","causes":["QEMU said:\nline one\n\u001b]0;line two\n","address in use"],"hints":["`castra ports` shows who holds each port","`castra logs web` shows more"]}}"#);
     }
 
@@ -260,11 +269,11 @@ mod tests {
     #[test]
     fn faults_of_a_file_are_told_to_programs_with_line_and_column() {
         let fault = SourceFault {
-            file: "castra.toml",
+            file: "castra.toml".to_owned(),
             source: "a = 1\nß = 2\n",
             code: "unknown-key",
             message: "unknown key `ß`",
-            label: "not a key",
+            label: "not a key".to_owned(),
             span: Some(6..8),
             help: Some("write `b`"),
         };

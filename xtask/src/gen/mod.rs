@@ -12,6 +12,8 @@ mod manifest;
 
 use std::path::Path;
 
+use plasmavmc_cli::pages::NOTICE;
+
 use crate::workspace::{ChoreError, Finding, read};
 
 /// A page and what makes its text.
@@ -45,6 +47,3 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, ChoreError> {
     let stale = PAGES.iter().filter(|(name, page)| !read(&root.join(name)).is_ok_and(|old| old == page()));
     Ok(stale.map(|(name, _)| Finding::new(*name, "is not as the code says: run `cargo xtask gen`")).collect())
 }
-
-/// The line under the title of every generated page.
-const NOTICE: &str = "*Made from the code by `cargo xtask gen`; do not edit.*";

@@ -2,9 +2,10 @@
 
 use std::error::Error;
 
+use plasmavmc_cli::EdgeError;
 use plasmavmc_host::HostError;
 use plasmavmc_libvirt::virsh::VirshError;
-use plasmavmc_term::{Report, SourceFault, StdoutError, Width};
+use plasmavmc_term::{Report, SourceFault, Width};
 use plasmavmc_types::{ErrorKind, Explain};
 
 use crate::env::EnvError;
@@ -41,6 +42,9 @@ pub(crate) enum CliError {
     /// A file of the host cannot be used.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// The answer cannot be given, or the place of the command cannot be told.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
     /// Single things failed, and others did not.
     #[error("{}", count(failures.len()))]
     Several {
@@ -57,20 +61,18 @@ pub(crate) enum CliError {
         /// Names that are nearly it.
         near: Option<String>,
     },
-    /// Standard output does not take the answer.
-    #[error("the answer cannot be given")]
-    Stdout(#[from] StdoutError),
-    /// The directory the command runs in is gone, or may not be read.
-    #[error("the current directory cannot be told")]
-    CurrentDir {
-        /// The system's answer.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 fn count(failures: usize) -> String {
     if failures == 1 { "one thing failed".to_owned() } else { format!("{failures} things failed") }
+}
+
+/// Fails where something failed.
+pub(crate) fn none_failed<F: Into<Failure>>(failed: Vec<F>) -> Result<(), CliError> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::Several { failures: failed.into_iter().map(Into::into).collect() })
 }
 
 impl CliError {
@@ -84,8 +86,8 @@ impl CliError {
             Self::Power(error) => Some(error),
             Self::Subsystem(error) => Some(error),
             Self::Host(error) => Some(error),
-            Self::Stdout(error) => Some(error),
-            Self::Several { .. } | Self::NoSuchVm { .. } | Self::CurrentDir { .. } => None,
+            Self::Edge(error) => Some(error),
+            Self::Several { .. } | Self::NoSuchVm { .. } => None,
         }
     }
 
@@ -117,36 +119,21 @@ fn with_faults<E: Explain + ?Sized>(error: &E, chain: &(dyn Error + 'static), wi
         }
     });
     let Some((text, faults)) = faulty else { return report };
-    let shown: Vec<Shown> = faults.iter().map(Shown::of).collect();
-    let faults = faults.iter().zip(&shown).map(|(fault, shown)| shown.source_fault(fault, text));
-    report.with_faults(&faults.collect::<Vec<_>>(), width)
+    let faults: Vec<SourceFault<'_>> = faults.iter().map(|fault| source_fault(fault, text)).collect();
+    report.with_faults(&faults, width)
 }
 
-/// The texts of a fault that are made for showing it.
-struct Shown {
-    file: String,
-    label: String,
-}
-
-impl Shown {
-    fn of(fault: &Fault) -> Self {
-        let label = match (&fault.related, &fault.found) {
-            (Some(related), _) => format!("{} (line {})", related.label, related.position.line),
-            (None, _) => String::new(),
-        };
-        Self { file: fault.file.display().to_string(), label }
-    }
-
-    fn source_fault<'a>(&'a self, fault: &'a Fault, text: &'a str) -> SourceFault<'a> {
-        SourceFault {
-            file: &self.file,
-            source: text,
-            code: fault.code.as_str(),
-            message: &fault.message,
-            label: &self.label,
-            span: Some(fault.span.start..fault.span.end),
-            help: fault.suggestion.as_deref(),
-        }
+/// A fault as it is shown.
+fn source_fault<'a>(fault: &'a Fault, text: &'a str) -> SourceFault<'a> {
+    let related = fault.related.as_ref();
+    SourceFault {
+        file: fault.file.display().to_string(),
+        source: text,
+        code: fault.code.as_str(),
+        message: &fault.message,
+        label: related.map(|it| format!("{} (line {})", it.label, it.position.line)).unwrap_or_default(),
+        span: Some(fault.span.start..fault.span.end),
+        help: fault.suggestion.as_deref(),
     }
 }
 
@@ -166,35 +153,7 @@ impl Explain for CliError {
             Self::Several { .. } => Vec::new(),
             Self::NoSuchVm { near: Some(near), .. } => vec![format!("did you mean `{near}`?")],
             Self::NoSuchVm { .. } => vec!["see which there are: `bkt vm status`".to_owned()],
-            Self::CurrentDir { .. } => vec!["go to a directory that exists: `cd ~`".to_owned()],
             _ => self.inner().map(Explain::hints).unwrap_or_default(),
         }
-    }
-}
-
-/// Words that are no command, for programs: people see the text with its usage.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct UsageError {
-    message: String,
-}
-
-impl UsageError {
-    /// The first paragraph of what the parser says.
-    pub(crate) fn new(error: &clap::Error) -> Self {
-        let text = error.to_string();
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let lines: Vec<&str> = first.trim_start_matches("error: ").lines().map(str::trim).collect();
-        Self { message: lines.join(" ") }
-    }
-}
-
-impl Explain for UsageError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Usage
-    }
-
-    fn hints(&self) -> Vec<String> {
-        vec!["`bkt help` lists the commands, `bkt help <command>` what each takes".to_owned()]
     }
 }

@@ -21,57 +21,40 @@ mod schemas;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
-use plasmavmc_term::exit::{OK, exit_code_beside_pending};
-use plasmavmc_term::{OutputFormat, Report, Stderr, Stdout, StdoutError, is_closed_stdout};
+use plasmavmc_cli::pages::Page;
+use plasmavmc_cli::{CommandLine, Manner, Voice};
+use plasmavmc_term::exit::exit_code_beside_pending;
+use plasmavmc_term::{Report, Width};
+use plasmavmc_types::ErrorKind;
 
 use self::args::Args;
-use self::error::UsageError;
+use self::error::CliError;
 use self::face::Face;
 
 /// Runs the command this process was asked for.
 pub fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    run(&words).into()
+    plasmavmc_cli::run::<Args>(&words)
 }
 
-fn run(words: &[OsString]) -> u8 {
-    let args = match Args::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return no_command(&error, words),
-    };
-    let face = Face::new(&args.global);
-    match commands::run(&args.command, &face) {
-        Ok(code) => code,
-        // Whoever read it has seen enough.
-        Err(error) if is_closed_stdout(&error) => OK,
-        Err(error) => show(&error.report(face.err.width()), face.format, &face.out, &face.err),
-    }
-}
+impl CommandLine for Args {
+    type Error = CliError;
 
-/// Shows a failure and tells its exit code.
-fn show(report: &Report, format: OutputFormat, out: &Stdout, err: &Stderr) -> u8 {
-    report.show(format, out, err);
-    exit_code_beside_pending(report.kind)
-}
+    const EXIT_CODE: fn(ErrorKind) -> u8 = exit_code_beside_pending;
 
-/// Answers words that are no command: help and version are asked for, the rest is a mistake.
-fn no_command(error: &clap::Error, words: &[OsString]) -> u8 {
-    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
-    let color = args::color_of(words);
-    let (out, err) = (Stdout::new(color), Stderr::new(color));
-    let text = error.render().ansi().to_string();
-    if !error.use_stderr() {
-        return match out.print(&text) {
-            Err(error @ StdoutError::Write { .. }) => {
-                show(&Report::of(&error), OutputFormat::Human, &out, &err)
-            }
-            Ok(()) | Err(StdoutError::Closed) => OK,
-        };
+    fn manner(&self) -> Manner {
+        self.global.manner()
     }
-    if json {
-        return show(&Report::of(&UsageError::new(error)), OutputFormat::Json, &out, &err);
+
+    fn run(&self, voice: &Voice) -> Result<u8, CliError> {
+        commands::run(&self.command, &Face::new(&self.global, voice))
     }
-    err.say(&text);
-    exit_code_beside_pending(plasmavmc_types::ErrorKind::Usage)
+
+    fn report(error: &CliError, width: Width) -> Report {
+        error.report(width)
+    }
+
+    fn pages(root: &clap::Command) -> Vec<Page> {
+        docs::pages(root)
+    }
 }

@@ -87,6 +87,12 @@ pub struct Failure {
     pub error: Box<dyn Explain + Send + Sync>,
 }
 
+impl From<SubsystemError> for Failure {
+    fn from(error: SubsystemError) -> Self {
+        Self { target: error.subsystem().to_owned(), error: Box::new(error) }
+    }
+}
+
 /// What became of a plan.
 #[derive(Debug, Default)]
 pub struct Report {

@@ -2,11 +2,10 @@
 //!
 //! Each verb's own words are with the verb. Tests: below; help texts in `tests/it/help.rs`.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args as ClapArgs, Parser};
+use plasmavmc_cli::{Detail, Manner, color};
 use plasmavmc_term::{ColorMode, OutputFormat};
 
 use super::commands::Command;
@@ -55,7 +54,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) skip_discovery: bool,
 
     /// When to colour what is printed
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color_parser())]
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", value_parser = color())]
     pub(crate) color: ColorMode,
 
     /// Show more: paths, process ids, digests
@@ -68,9 +67,17 @@ pub(crate) struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    /// Whether a person or a program is answered.
-    pub(crate) const fn format(&self) -> OutputFormat {
-        if self.json { OutputFormat::Json } else { OutputFormat::Human }
+    /// How the command is asked to speak.
+    pub(crate) const fn manner(&self) -> Manner {
+        Manner {
+            format: if self.json { OutputFormat::Json } else { OutputFormat::Human },
+            color: self.color,
+            detail: match (self.quiet, self.verbose) {
+                (true, _) => Detail::Quiet,
+                (false, true) => Detail::Full,
+                (false, false) => Detail::Normal,
+            },
+        }
     }
 }
 
@@ -91,19 +98,6 @@ pub(crate) struct ReachArgs {
     pub(crate) wait: Option<u64>,
 }
 
-fn color_parser() -> impl TypedValueParser<Value = ColorMode> {
-    PossibleValuesParser::new(ColorMode::ALL.map(ColorMode::as_str))
-        .map(|word| word.parse().expect("every word on the list is a colour mode"))
-}
-
-/// The colour mode in words that could not be understood as a whole.
-pub(crate) fn color_of(words: &[OsString]) -> ColorMode {
-    let texts: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
-    let glued = texts.iter().find_map(|text| text.strip_prefix("--color="));
-    let apart = || texts.windows(2).find(|pair| pair[0] == "--color").map(|pair| pair[1]);
-    glued.or_else(apart).and_then(|word| word.parse().ok()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -118,15 +112,7 @@ mod tests {
     #[test]
     fn options_of_every_command_may_stand_before_and_after_it() {
         for words in [["castra", "--json", "status"], ["castra", "status", "--json"]] {
-            assert_eq!(Args::try_parse_from(words).unwrap().global.format(), OutputFormat::Json);
+            assert_eq!(Args::try_parse_from(words).unwrap().global.manner().format, OutputFormat::Json);
         }
-    }
-
-    #[test]
-    fn colour_is_known_even_of_words_that_are_no_command() {
-        let of = |words: &[&str]| color_of(&words.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(of(&["castra", "--color=never", "bogus"]), ColorMode::Never);
-        assert_eq!(of(&["castra", "--color", "always", "bogus"]), ColorMode::Always);
-        assert_eq!(of(&["castra", "--color", "sometimes"]), ColorMode::Auto);
     }
 }

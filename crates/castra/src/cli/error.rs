@@ -1,5 +1,6 @@
 //! What a command can fail with, and how that is reported.
 
+use plasmavmc_cli::EdgeError;
 use plasmavmc_term::{Report, SourceFault, StdoutError, Width};
 use plasmavmc_types::{ErrorKind, Explain};
 
@@ -17,33 +18,27 @@ pub(crate) enum CliError {
     /// The user's directories are not known.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// Standard output does not take the answer.
-    #[error("the answer cannot be given")]
-    Stdout(#[from] StdoutError),
     /// The terminal cannot be used.
     #[error(transparent)]
     Terminal(#[from] TerminalError),
-    /// The directory the command runs in is gone, or may not be read.
-    #[error("the current directory cannot be told")]
-    CurrentDir {
-        /// The system's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A generated page cannot be written.
+    /// The answer cannot be given, or the place of the command cannot be told.
     #[error(transparent)]
-    Host(#[from] plasmavmc_host::HostError),
+    Edge(#[from] EdgeError),
+}
+
+impl From<StdoutError> for CliError {
+    fn from(error: StdoutError) -> Self {
+        EdgeError::from(error).into()
+    }
 }
 
 impl CliError {
-    fn inner(&self) -> Option<&dyn Explain> {
+    fn inner(&self) -> &dyn Explain {
         match self {
-            Self::Operation(error) => Some(error),
-            Self::Env(error) => Some(error),
-            Self::Stdout(error) => Some(error),
-            Self::Terminal(error) => Some(error),
-            Self::Host(error) => Some(error),
-            Self::CurrentDir { .. } => None,
+            Self::Operation(error) => error,
+            Self::Env(error) => error,
+            Self::Terminal(error) => error,
+            Self::Edge(error) => error,
         }
     }
 
@@ -59,9 +54,8 @@ impl CliError {
 fn report(error: &Error, width: Width) -> Report {
     let own = match error {
         Error::Config(ConfigError::Faulty { text, faults, .. }) => {
-            let shown: Vec<Shown> = faults.iter().map(Shown::of).collect();
-            let faults = faults.iter().zip(&shown).map(|(fault, shown)| shown.source_fault(fault, text));
-            Report::of(error).with_faults(&faults.collect::<Vec<_>>(), width)
+            let faults: Vec<SourceFault<'_>> = faults.iter().map(|fault| source_fault(fault, text)).collect();
+            Report::of(error).with_faults(&faults, width)
         }
         _ => Report::of(error),
     };
@@ -70,70 +64,26 @@ fn report(error: &Error, width: Width) -> Report {
     })
 }
 
-/// The texts of a fault that are made for showing it.
-struct Shown {
-    file: String,
-    label: String,
-}
-
-impl Shown {
-    fn of(fault: &Fault) -> Self {
-        let label = fault.related.as_ref();
-        Self {
-            file: fault.file.display().to_string(),
-            label: label.map(|it| format!("{} (line {})", it.label, it.position.line)).unwrap_or_default(),
-        }
-    }
-
-    fn source_fault<'a>(&'a self, fault: &'a Fault, text: &'a str) -> SourceFault<'a> {
-        SourceFault {
-            file: &self.file,
-            source: text,
-            code: fault.code.as_str(),
-            message: &fault.message,
-            label: &self.label,
-            span: Some(fault.span.start..fault.span.end),
-            help: fault.suggestion.as_deref(),
-        }
+/// A fault as it is shown.
+fn source_fault<'a>(fault: &'a Fault, text: &'a str) -> SourceFault<'a> {
+    let related = fault.related.as_ref();
+    SourceFault {
+        file: fault.file.display().to_string(),
+        source: text,
+        code: fault.code.as_str(),
+        message: &fault.message,
+        label: related.map(|it| format!("{} (line {})", it.label, it.position.line)).unwrap_or_default(),
+        span: Some(fault.span.start..fault.span.end),
+        help: fault.suggestion.as_deref(),
     }
 }
 
 impl Explain for CliError {
     fn kind(&self) -> ErrorKind {
-        self.inner().map_or(ErrorKind::Io, Explain::kind)
+        self.inner().kind()
     }
 
     fn hints(&self) -> Vec<String> {
-        match self.inner() {
-            Some(inner) => inner.hints(),
-            None => vec!["go to a directory that exists: `cd ~`".to_owned()],
-        }
-    }
-}
-
-/// Words that are no command, for programs: people see the text with its usage.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct UsageError {
-    message: String,
-}
-
-impl UsageError {
-    /// The first paragraph of what the parser says.
-    pub(crate) fn new(error: &clap::Error) -> Self {
-        let text = error.to_string();
-        let first = text.split("\n\n").next().unwrap_or_default();
-        let lines: Vec<&str> = first.trim_start_matches("error: ").lines().map(str::trim).collect();
-        Self { message: lines.join(" ") }
-    }
-}
-
-impl Explain for UsageError {
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Usage
-    }
-
-    fn hints(&self) -> Vec<String> {
-        vec!["`castra help` lists the commands, `castra help <command>` what each takes".to_owned()]
+        self.inner().hints()
     }
 }

@@ -1,10 +1,11 @@
-//! What every command works with: the session, the two streams, and how the person wants it.
+//! What every command works with: the session, its voice, and which project it is about.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use plasmavmc_cli::{Detail, Voice, current_dir};
 use plasmavmc_host::image::MIRROR_VARIABLE;
-use plasmavmc_term::{OutputFormat, ProgressMode, Stderr, Stdout, Transfer, Width};
+use plasmavmc_term::{OutputFormat, Width};
 use plasmavmc_types::VmName;
 use serde::Serialize;
 
@@ -19,18 +20,6 @@ use crate::core::selection::{Discovery, ProjectSelection, Synthesis, WorkspaceSe
 use crate::core::session::Session;
 use crate::env::{CASTRA_QEMU, TERM, UserDirs};
 
-/// How much a person wants to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) enum Detail {
-    /// Answers and failures (`--quiet`).
-    Quiet,
-    /// Progress and notes too.
-    #[default]
-    Normal,
-    /// Everything (`--verbose`).
-    Full,
-}
-
 /// How an answer is to be laid out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View {
@@ -39,32 +28,18 @@ pub(crate) struct View {
 }
 
 /// What every command works with.
-pub(crate) struct Face {
+pub(crate) struct Face<'a> {
     pub(crate) session: Session,
-    pub(crate) out: Stdout,
-    pub(crate) err: Stderr,
-    pub(crate) format: OutputFormat,
-    pub(crate) detail: Detail,
+    pub(crate) voice: &'a Voice,
     config: Option<PathBuf>,
     discovery: Discovery,
 }
 
-/// The line that ends a command's JSON output.
-#[derive(Serialize)]
-struct OutcomeLine<'a, T> {
-    outcome: &'a OperationOutput<T>,
-}
-
-impl Face {
+impl<'a> Face<'a> {
     /// The face of this process.
-    pub(crate) fn new(args: &GlobalArgs, session: Session, out: Stdout, err: Stderr) -> Self {
-        let detail = match (args.quiet, args.verbose) {
-            (true, _) => Detail::Quiet,
-            (false, true) => Detail::Full,
-            (false, false) => Detail::Normal,
-        };
+    pub(crate) fn new(args: &GlobalArgs, session: Session, voice: &'a Voice) -> Self {
         let discovery = if args.skip_discovery { Discovery::Skip } else { Discovery::Search };
-        Self { session, out, err, format: args.format(), detail, config: args.config.clone(), discovery }
+        Self { session, voice, config: args.config.clone(), discovery }
     }
 
     /// The config that was named.
@@ -110,28 +85,15 @@ impl Face {
 
     /// How answers are laid out.
     pub(crate) const fn view(&self) -> View {
-        View { width: self.out.width(), detail: self.detail }
-    }
-
-    /// Shows how far a transfer is.
-    pub(crate) fn transfer(&self) -> Transfer {
-        let mode = match (self.format, self.detail) {
-            (OutputFormat::Human, Detail::Normal | Detail::Full) => self.err.progress_mode(),
-            _ => ProgressMode::Off,
-        };
-        self.err.transfer(mode)
+        View { width: self.voice.out.width(), detail: self.voice.detail }
     }
 
     /// Shows events as they happen; names of `vms` are given a column.
     pub(crate) fn watch(&self, vms: &[VmName]) -> EventView<'_> {
-        match self.format {
-            OutputFormat::Json => EventView::json(&self.out),
+        match self.voice.format {
+            OutputFormat::Json => EventView::json(&self.voice.out),
             OutputFormat::Human => {
-                let mode = match self.detail {
-                    Detail::Quiet => ProgressMode::Off,
-                    Detail::Normal | Detail::Full => self.err.progress_mode(),
-                };
-                EventView::people(self.err.timeline(mode, vms))
+                EventView::people(self.voice.err.timeline(self.voice.progress_mode(), vms))
             }
         }
     }
@@ -143,11 +105,10 @@ impl Face {
         output: &OperationOutput<T>,
         render: impl FnOnce(&T, View) -> String,
     ) -> Result<(), CliError> {
-        if self.format == OutputFormat::Json {
-            return Ok(self.out.json(&OutcomeLine { outcome: output })?);
+        if self.voice.format == OutputFormat::Human {
+            self.diagnose_all(&output.diagnostics);
         }
-        self.diagnose_all(&output.diagnostics);
-        Ok(self.out.print(&render(&output.value, self.view()))?)
+        Ok(self.voice.answer(output, |output| render(&output.value, self.view()))?)
     }
 
     /// The answer as one text with what is worth knowing, where both share a picture.
@@ -169,12 +130,12 @@ impl Face {
 
     fn diagnose(&self, diagnostic: &Diagnostic) {
         match diagnostic.severity {
-            Severity::Note if self.detail == Detail::Quiet => return,
-            Severity::Note => self.err.say(&format!("note: {}", diagnostic.message)),
-            Severity::Warning => self.err.warn(&diagnostic.message),
+            Severity::Note if self.voice.detail == Detail::Quiet => return,
+            Severity::Note => self.voice.err.say(&format!("note: {}", diagnostic.message)),
+            Severity::Warning => self.voice.err.warn(&diagnostic.message),
         }
         if let Some(hint) = &diagnostic.hint {
-            self.err.hint(hint);
+            self.voice.err.hint(hint);
         }
     }
 }
@@ -195,7 +156,7 @@ fn broker_beside(castra: PathBuf) -> PathBuf {
 /// # Errors
 /// [`CliError`] where it says nothing usable.
 pub(crate) fn session() -> Result<Session, CliError> {
-    let cwd = std::env::current_dir().map_err(|source| CliError::CurrentDir { source })?;
+    let cwd = current_dir()?;
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let qemu = set(CASTRA_QEMU).map(|path| cwd.join(path));
     let mirror = set(MIRROR_VARIABLE).map(|mirror| mirror.to_string_lossy().into_owned());

@@ -33,7 +33,6 @@ pub mod preflight;
 pub mod project;
 pub mod ready;
 pub mod recorder;
-pub mod schema;
 pub mod selection;
 pub mod session;
 pub mod ssh;

@@ -4,11 +4,10 @@ use clap::Args;
 use plasmavmc_term::exit::{OK, PENDING};
 
 use super::registry;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, none_failed};
 use crate::cli::face::Face;
 use crate::cli::outcomes::{DriftOutcome, Part};
 use crate::cli::render;
-use crate::subsystem::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,13 +23,7 @@ pub(crate) struct DriftArgs {}
 
 pub(super) fn run(_: &DriftArgs, face: &Face) -> Result<u8, CliError> {
     let answers = registry(face)?.drift();
-    if !answers.failed.is_empty() {
-        let failure = |error: crate::subsystem::SubsystemError| Failure {
-            target: error.subsystem().to_owned(),
-            error: Box::new(error),
-        };
-        return Err(CliError::Several { failures: answers.failed.into_iter().map(failure).collect() });
-    }
+    none_failed(answers.failed)?;
     let subsystems: Vec<Part> =
         answers.answers.into_iter().map(|(id, summary)| Part { subsystem: id.to_owned(), summary }).collect();
     let clean = subsystems.iter().all(|part| part.summary.is_clean());

@@ -1,17 +1,16 @@
 //! The verbs, one file each: arguments (their text is the help), then options ─► subsystem ─► answer.
 
 mod capture;
-mod completions;
-mod docs;
 mod drift;
-mod man;
 mod schema;
 mod status;
 mod sync;
 mod vm;
 
 use clap::Subcommand;
+use plasmavmc_cli::OwnCommand;
 
+use super::args::Args;
 use super::error::CliError;
 use super::face::Face;
 use crate::subsystem::Registry;
@@ -27,10 +26,8 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Drift(drift::DriftArgs),
     Schema(schema::SchemaArgs),
-    Completions(completions::CompletionsArgs),
-    Man(man::ManArgs),
-    #[command(hide = true)]
-    Docs(docs::DocsArgs),
+    #[command(flatten)]
+    Own(OwnCommand),
 }
 
 /// Runs a command; tells the exit code of one that did what it was asked to.
@@ -42,9 +39,7 @@ pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
         Command::Status(args) => status::run(args, face),
         Command::Drift(args) => drift::run(args, face),
         Command::Schema(args) => schema::run(args, face),
-        Command::Completions(args) => completions::run(args, face),
-        Command::Man(args) => man::run(args, face),
-        Command::Docs(args) => docs::run(args, face),
+        Command::Own(command) => Ok(command.run::<Args>(face.voice)?),
     }
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use plasmavmc_term::exit::{OK, PENDING};
 
 use super::registry;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, none_failed};
 use crate::cli::face::Face;
 use crate::cli::outcomes::{Part, WholeOutcome};
 use crate::cli::render;
@@ -40,10 +40,7 @@ pub(super) fn whole(
     dry_run: bool,
     face: &Face,
 ) -> Result<u8, CliError> {
-    let mut failures: Vec<Failure> = failed
-        .into_iter()
-        .map(|error| Failure { target: error.subsystem().to_owned(), error: Box::new(error) })
-        .collect();
+    let mut failures: Vec<Failure> = failed.into_iter().map(Into::into).collect();
     let described = plan.describe_parts();
     let pending = described.iter().any(|(_, summary)| !summary.is_clean());
     let subsystems: Vec<Part> =
@@ -51,16 +48,14 @@ pub(super) fn whole(
     let mut outcome =
         WholeOutcome { dry_run, subsystems, done: Vec::new(), warnings: Vec::new(), clean: !pending };
     if !dry_run && !plan.is_empty() {
-        let report = Box::new(plan).execute(&mut |line| face.note(line))?;
+        let report = Box::new(plan).execute(&mut |line| face.voice.note(line))?;
         outcome.clean = !report.left;
         outcome.done = report.done;
         outcome.warnings = report.warnings;
         failures.extend(report.failed);
     }
-    if !failures.is_empty() {
-        return Err(CliError::Several { failures });
-    }
-    outcome.warnings.iter().for_each(|warning| face.warn(warning));
+    none_failed(failures)?;
+    outcome.warnings.iter().for_each(|warning| face.voice.warn(warning));
     face.answer(&outcome, render::whole)?;
     Ok(if outcome.clean { OK } else { PENDING })
 }

@@ -145,7 +145,7 @@ fn run_tail(args: &TailArgs, face: &Face) -> Result<u8, CliError> {
         &face.session,
         &options,
         Some(signals.wake()),
-        &mut |message| match render::bus_message(message, face.format, &face.out) {
+        &mut |message| match render::bus_message(message, face.voice.format, &face.voice.out) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);

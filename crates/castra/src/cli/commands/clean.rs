@@ -52,7 +52,7 @@ pub(super) fn run(args: &CleanArgs, face: &Face) -> Result<u8, CliError> {
     };
     // A dry run lists in its answer what a real one tells as it goes.
     let events = face.watch(&[]);
-    let quiet = args.dry_run && face.format == plasmavmc_term::OutputFormat::Human;
+    let quiet = args.dry_run && face.voice.format == plasmavmc_term::OutputFormat::Human;
     let outcome = clean(&face.session, &options, &|event| {
         if !quiet {
             events.show(event);

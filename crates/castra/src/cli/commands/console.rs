@@ -51,7 +51,9 @@ pub(super) fn run(args: &ConsoleArgs, face: &Face) -> Result<u8, CliError> {
     face.diagnose_all(line.note().map(std::slice::from_ref).unwrap_or_default());
     let typed = io::stdin().is_terminal();
     if typed {
-        face.err.say(&format!("console of VM `{}`: Ctrl-] leaves, Enter may bring a prompt", line.vm()));
+        face.voice
+            .err
+            .say(&format!("console of VM `{}`: Ctrl-] leaves, Enter may bring a prompt", line.vm()));
     }
     let outcome = carry(&mut line, face, if typed { Escape::Leaves } else { Escape::IsData })?;
     face.answer(&OperationOutput::new(outcome), render::console)?;
@@ -92,8 +94,8 @@ fn carry(line: &mut Console, face: &Face, escape: Escape) -> Result<ConsoleOutco
 }
 
 fn show(face: &Face, bytes: &[u8]) -> Result<(), StdoutError> {
-    match face.format {
-        OutputFormat::Human => face.out.raw(bytes),
-        OutputFormat::Json => face.out.json(&ConsoleLine { console: &String::from_utf8_lossy(bytes) }),
+    match face.voice.format {
+        OutputFormat::Human => face.voice.out.raw(bytes),
+        OutputFormat::Json => face.voice.out.json(&ConsoleLine { console: &String::from_utf8_lossy(bytes) }),
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn run(args: &CpArgs, face: &Face) -> Result<u8, CliError> {
     let has_files =
         ![&options.destination].into_iter().chain(&options.sources).any(|it| *it == Place::Stream);
     let mut signals = has_files.then(Signals::catch).transpose()?;
-    let mut shown = face.transfer();
+    let mut shown = face.voice.transfer();
     let mut progress =
         |progress: &CopyProgress<'_>| shown.at(progress.done_bytes, progress.total_bytes, progress.file);
     let io = CopyIo {
@@ -99,7 +99,7 @@ pub(super) fn run(args: &CpArgs, face: &Face) -> Result<u8, CliError> {
             // Standard output has the file.
             if options.destination != Place::Stream {
                 face.answer(&copied, render::copy)?;
-            } else if face.format == OutputFormat::Human {
+            } else if face.voice.format == OutputFormat::Human {
                 face.diagnose_all(&copied.diagnostics);
             }
             Ok(OK)

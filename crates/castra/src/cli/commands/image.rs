@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use plasmavmc_cli::one_of;
 use plasmavmc_host::guest::Recipe;
 use plasmavmc_host::image::ImageName;
 use plasmavmc_term::exit::{OK, exit_code};
@@ -61,7 +61,7 @@ enum ImageCommand {
     /// Build an image from this host's own packages
     Build {
         /// Which one
-        #[arg(value_name = "RECIPE", value_parser = recipes())]
+        #[arg(value_name = "RECIPE", value_parser = one_of(Recipe::ALL.map(|recipe| (recipe.name(), recipe))))]
         recipe: Recipe,
     },
     /// Remove images; workspaces keep the ones they use
@@ -78,12 +78,6 @@ enum ImageCommand {
         #[arg(value_name = "IMAGE")]
         images: Vec<ImageName>,
     },
-}
-
-fn recipes() -> impl TypedValueParser<Value = Recipe> {
-    let find = |word: String| Recipe::ALL.into_iter().find(|recipe| recipe.name() == word);
-    PossibleValuesParser::new(Recipe::ALL.map(Recipe::name))
-        .map(move |word| find(word).expect("every word on the list is a recipe"))
 }
 
 pub(super) fn run(args: &ImageArgs, face: &Face) -> Result<u8, CliError> {

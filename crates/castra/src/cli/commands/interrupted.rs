@@ -89,8 +89,8 @@ pub(super) fn telling<T>(
             while !is_over(&signals, &over) {
                 if let Caught::End(signal) = signals.take() {
                     let (text, hint) = progress.told();
-                    face.err.say(&text);
-                    face.err.hint(hint);
+                    face.voice.err.say(&text);
+                    face.voice.err.hint(hint);
                     die_of(signal);
                 }
             }

@@ -81,12 +81,12 @@ pub(super) fn run(args: &LogsArgs, face: &Face) -> Result<u8, CliError> {
         tail: args.tail,
         follow: if args.follow { Follow::Yes } else { Follow::No },
     };
-    let looks = match (face.format, args.raw) {
+    let looks = match (face.voice.format, args.raw) {
         (OutputFormat::Json, _) => Looks::Json,
         (OutputFormat::Human, true) => Looks::Raw,
         (OutputFormat::Human, false) => Looks::Text,
     };
-    let mut printer = LogPrinter::new(looks, &face.out);
+    let mut printer = LogPrinter::new(looks, &face.voice.out);
     let mut failed = None;
     let outcome = logs(&face.session, &options, &mut |item| match printer.take(item) {
         Ok(()) => ControlFlow::Continue(()),

@@ -4,10 +4,8 @@ mod bootstrap;
 pub(super) mod broker;
 mod bus;
 mod clean;
-mod completions;
 mod console;
 mod cp;
-mod docs;
 mod doctor;
 mod down;
 mod exec;
@@ -15,7 +13,6 @@ mod image;
 mod init;
 mod interrupted;
 mod logs;
-mod man;
 mod ports;
 mod run_program;
 mod schema;
@@ -26,7 +23,9 @@ mod status;
 mod up;
 
 use clap::Subcommand;
+use plasmavmc_cli::OwnCommand;
 
+use super::args::Args;
 use super::error::CliError;
 use super::face::Face;
 
@@ -51,10 +50,8 @@ pub(crate) enum Command {
     Image(image::ImageArgs),
     Doctor(doctor::DoctorArgs),
     Schema(schema::SchemaArgs),
-    Completions(completions::CompletionsArgs),
-    Man(man::ManArgs),
-    #[command(hide = true)]
-    Docs(docs::DocsArgs),
+    #[command(flatten)]
+    Own(OwnCommand),
 }
 
 /// Runs a command; tells the exit code of one that did what it was asked to.
@@ -78,8 +75,6 @@ pub(crate) fn run(command: &Command, face: &Face) -> Result<u8, CliError> {
         Command::Image(args) => image::run(args, face),
         Command::Doctor(args) => doctor::run(args, face),
         Command::Schema(args) => schema::run(args, face),
-        Command::Completions(args) => completions::run(args, face),
-        Command::Man(args) => man::run(args, face),
-        Command::Docs(args) => docs::run(args, face),
+        Command::Own(command) => Ok(command.run::<Args>(face.voice)?),
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn run_program(face: &Face, program: Result<Program, CliError>) -> Re
         Err(error) if is_closed(&error) => Err(StdoutError::Closed.into()),
         Err(error) => {
             let code = code_of(&error);
-            error.report(face.err.width()).show(face.format, &face.out, &face.err);
+            face.voice.fail(&error.report(face.voice.err.width()));
             Ok(code)
         }
     }
@@ -76,7 +76,7 @@ fn is_closed(error: &CliError) -> bool {
 fn attempt(face: &Face, program: Program) -> Result<u8, CliError> {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let typed = stdin.is_terminal();
-    let has_terminal = face.format == OutputFormat::Human
+    let has_terminal = face.voice.format == OutputFormat::Human
         && match program.tty {
             Tty::Auto => typed && stdout.is_terminal(),
             Tty::Input => typed,
@@ -95,10 +95,11 @@ fn attempt(face: &Face, program: Program) -> Result<u8, CliError> {
     let mut keys = LeavingKeys::default();
     let mut leaves = |typed: &[u8]| keys.see(typed);
     let gets_input = has_terminal || !typed || program.wants_input;
-    let mut lines = [OutputLines::new("stdout", &face.out), OutputLines::new("stderr", &face.out)];
+    let mut lines =
+        [OutputLines::new("stdout", &face.voice.out), OutputLines::new("stderr", &face.voice.out)];
     let [out_lines, err_lines] = &mut lines;
     let stderr = io::stderr();
-    let (out, err) = match face.format {
+    let (out, err) = match face.voice.format {
         OutputFormat::Human => (Output::Fd(stdout.as_fd()), Output::Fd(stderr.as_fd())),
         OutputFormat::Json => (Output::Write(out_lines), Output::Write(err_lines)),
     };

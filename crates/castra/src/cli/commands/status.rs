@@ -15,10 +15,10 @@ use crate::core::status::{StatusOptions, status};
 
 const EXAMPLES: &str = "\
 Examples:
-  castra status                      every VM of every known workspace
-  castra status --watch              the same, again and again until Ctrl-C
-  castra status --config castra.toml only the project here
-  castra status --timings            how long the last runs took, part by part
+  castra status                       every VM of every known workspace
+  castra status --watch               the same, again and again until Ctrl-C
+  castra status --config castra.toml  only the project here
+  castra status --timings             how long the last runs took, part by part
   castra status --json | jq '.outcome.workspaces[].vms[] | {vm, state}'
 
 BROKER tells whether a guest can be spoken to: offline (no broker runs), waiting (it has not heard of
@@ -69,13 +69,13 @@ pub(super) fn run(args: &StatusArgs, face: &Face) -> Result<u8, CliError> {
 /// On a terminal, one picture that stays current; elsewhere, an answer whenever it differs from the
 /// last one in more than time.
 fn watch(options: &StatusOptions, face: &Face) -> Result<u8, CliError> {
-    let picture = face.format == OutputFormat::Human && face.out.is_terminal();
+    let picture = face.voice.format == OutputFormat::Human && face.voice.out.is_terminal();
     let mut last = None;
     loop {
         let output = status(&face.session, options)?;
         if picture {
-            face.out.raw(CLEAR)?;
-            face.out.print(&face.picture(&output, render::status))?;
+            face.voice.out.raw(CLEAR)?;
+            face.voice.out.print(&face.picture(&output, render::status))?;
         } else {
             let timeless = render::without_time(&output.value);
             if last.as_ref() != Some(&timeless) {

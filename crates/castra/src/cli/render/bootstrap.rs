@@ -5,7 +5,9 @@ use plasmavmc_term::text::count;
 use plasmavmc_term::{Column, Table};
 
 use super::style::{header, path, span};
-use crate::cli::face::{Detail, View};
+use plasmavmc_cli::Detail;
+
+use crate::cli::face::View;
 use crate::core::bootstrap::{BootstrapOutcome, BootstrapsOutcome, Transport};
 
 pub(crate) fn bootstrap(outcome: &BootstrapsOutcome, view: View) -> String {

@@ -3,7 +3,9 @@
 use plasmavmc_term::{Column, Table};
 
 use super::style::{path, size};
-use crate::cli::face::{Detail, View};
+use plasmavmc_cli::Detail;
+
+use crate::cli::face::View;
 use crate::core::images::{
     ImageCheck, ImageListOutcome, ImagePullOutcome, ImageRemoveOutcome, ImageRow, ImageSource,
     ImageStoredOutcome, ImageVerifyOutcome, StoredRow,

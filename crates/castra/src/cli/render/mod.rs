@@ -43,7 +43,9 @@ pub(super) mod samples {
     use plasmavmc_term::{Stdout, Width};
     use plasmavmc_types::{PortForward, Protocol};
 
-    use crate::cli::face::{Detail, View};
+    use plasmavmc_cli::Detail;
+
+    use crate::cli::face::View;
     use crate::core::status::Forward;
 
     pub(crate) const WIDE: View = View { width: Width::Unlimited, detail: Detail::Normal };

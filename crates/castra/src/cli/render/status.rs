@@ -5,7 +5,9 @@ use plasmavmc_types::VmSummary;
 
 use super::style::{forwards, header, of_state, path, size, span};
 use super::up::parts;
-use crate::cli::face::{Detail, View};
+use plasmavmc_cli::Detail;
+
+use crate::cli::face::View;
 use crate::core::mounts::{MountRow, MountState};
 use crate::core::ready::{Timings, phases};
 use crate::core::status::{BrokerState, ChannelFault, StatusOutcome, VmRow, WorkspaceStatus};
@@ -278,9 +280,14 @@ mod tests {
         }
     }
 
+    /// What is told, with the legend cut short.
+    fn told(outcome: &StatusOutcome, view: View) -> String {
+        plain(&status(outcome, view)).replace(&legend(), "(legend)\n")
+    }
+
     #[test]
     fn every_workspace_has_its_table() {
-        insta::assert_snapshot!(plain(&status(&sample(), WIDE)), @r"
+        insta::assert_snapshot!(told(&sample(), WIDE), @r"
         shop  shop-0123456789ab
         VM   STATE    BROKER             UPTIME  ACCEL  CPUS  MEMORY  FORWARDS
         db   stopped  offline            -       -         -       -  -
@@ -294,12 +301,21 @@ mod tests {
         web: QEMU does not answer; `castra logs web` may tell why
         web: its agent was declined: the agent speaks protocol 9
 
+        (legend)
+        ");
+    }
+
+    #[test]
+    fn the_words_of_a_table_are_explained_to_all_but_who_wants_quiet() {
+        insta::assert_snapshot!(legend(), @r"
         stopped = no process, starting = its guest is not up yet
         running = its guest is up, shutting_down = on its way down
         offline = no broker runs, waiting = it has not heard of the guest lately
         reachable = the guest answered within the freshness window (6 s unless castra.toml says otherwise)
         (time) = since its last handshake or answered keepalive; guests are asked every 2 s
         ");
+        let quiet = View { detail: Detail::Quiet, ..WIDE };
+        assert!(!told(&sample(), quiet).contains("(legend)"));
     }
 
     #[test]
@@ -320,7 +336,7 @@ mod tests {
         outcome.workspaces.truncate(1);
         outcome.workspaces[0].vms = vec![VmRow { mounts, ..vm("web", VmSummary::Running) }];
         let told = |view| {
-            let text = plain(&status(&outcome, view));
+            let text = told(&outcome, view);
             text.lines().filter(|line| line.starts_with("web: ")).collect::<Vec<_>>().join("\n")
         };
         insta::assert_snapshot!(told(WIDE), @r"web: sees /srv/src (read-only), /srv/out (writable, not mounted: no such\u{1b} device), /srv/new (read-only, not mounted yet)");
@@ -348,7 +364,7 @@ mod tests {
     fn everything_is_told_to_who_asks() {
         let mut outcome = sample();
         outcome.workspaces.truncate(1);
-        insta::assert_snapshot!(plain(&status(&outcome, FULL)), @r"
+        insta::assert_snapshot!(told(&outcome, FULL), @r"
         shop  shop-0123456789ab
         config /src/shop/castra.toml
         state  /home/me/.castra/projects/shop-0123456789ab
@@ -357,11 +373,7 @@ mod tests {
         web  running  4242  reachable (1.2 s)  3m 05s  tcg       2   2 GiB  2222->22 8080->80
         db: its process vanished: crashed, or killed by something else
 
-        stopped = no process, starting = its guest is not up yet
-        running = its guest is up, shutting_down = on its way down
-        offline = no broker runs, waiting = it has not heard of the guest lately
-        reachable = the guest answered within the freshness window (6 s unless castra.toml says otherwise)
-        (time) = since its last handshake or answered keepalive; guests are asked every 2 s
+        (legend)
         ");
     }
 

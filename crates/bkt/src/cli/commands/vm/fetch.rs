@@ -4,8 +4,8 @@ use clap::Args;
 use plasmavmc_host::image::{DownloadPolicy, ImageProgress};
 use plasmavmc_term::exit::OK;
 
-use super::targets::check_listed;
-use crate::cli::error::CliError;
+use super::targets::{Which, check_listed};
+use crate::cli::error::{CliError, none_failed};
 use crate::cli::face::Face;
 use crate::cli::outcomes::{FetchOutcome, FetchedVm};
 use crate::cli::render;
@@ -27,31 +27,28 @@ what is there already is not fetched again, only held against its `checksum`, or
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct FetchArgs {
-    /// The VMs
-    #[arg(value_name = "VM", required_unless_present = "all")]
-    vms: Vec<String>,
-
-    /// Every VM of the manifest
-    #[arg(long, conflicts_with = "vms")]
-    all: bool,
+    #[command(flatten)]
+    which: Which,
 }
 
 pub(super) fn run(args: &FetchArgs, face: &Face) -> Result<u8, CliError> {
     let manifest = face.place()?.manifest()?.manifest;
-    check_listed(&args.vms, &manifest)?;
+    check_listed(&args.which.vms, &manifest)?;
     let mut outcome = FetchOutcome { vms: Vec::new() };
     let mut failures = Vec::new();
     for (name, definition) in &manifest.vms {
-        if !args.all && !args.vms.iter().any(|wanted| wanted == name.as_str()) {
+        if !args.which.all && !args.which.vms.iter().any(|wanted| wanted == name.as_str()) {
             continue;
         }
-        let mut bar = face.transfer();
+        let mut bar = face.voice.transfer();
         let mut report = |progress: ImageProgress| match progress {
-            ImageProgress::Started { url, .. } => face.note(&format!("{name}: fetching {url}")),
+            ImageProgress::Started { url, .. } => face.voice.note(&format!("{name}: fetching {url}")),
             ImageProgress::Progress { image, done_bytes, total_bytes } => {
                 bar.at(done_bytes, total_bytes, &image);
             }
-            ImageProgress::Retried { reason, .. } => face.warn(&format!("{name}: trying again: {reason}")),
+            ImageProgress::Retried { reason, .. } => {
+                face.voice.warn(&format!("{name}: trying again: {reason}"));
+            }
             ImageProgress::Verified { .. } => {}
         };
         match fetch(definition, &DownloadPolicy::default(), &mut report) {
@@ -59,9 +56,7 @@ pub(super) fn run(args: &FetchArgs, face: &Face) -> Result<u8, CliError> {
             Err(error) => failures.push(Failure { target: name.to_string(), error: Box::new(error) }),
         }
     }
-    if !failures.is_empty() {
-        return Err(CliError::Several { failures });
-    }
+    none_failed(failures)?;
     face.answer(&outcome, render::fetched)?;
     Ok(OK)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::TypedValueParser;
+use plasmavmc_cli::one_of;
 
 use super::targets::check_listed;
 use crate::cli::error::CliError;
@@ -53,10 +54,7 @@ pub(crate) struct PlanFlags {
 /// can be seen in drives, so `bkt vm capture` writes them.
 fn fields() -> impl TypedValueParser<Value = Field> {
     let takeable = Field::ALL.into_iter().filter(|field| *field != Field::IsoSources);
-    PossibleValuesParser::new(takeable.map(Field::as_str).collect::<Vec<_>>()).map(|word| {
-        let named = Field::ALL.into_iter().find(|field| field.as_str() == word);
-        named.expect("every word on the list is a field")
-    })
+    one_of(takeable.map(|field| (field.as_str(), field)))
 }
 
 impl PlanFlags {

@@ -4,6 +4,7 @@ mod capture;
 mod fetch;
 mod flags;
 mod plan;
+mod power;
 mod start;
 mod status;
 mod stop;

@@ -3,11 +3,12 @@
 use clap::Args;
 use plasmavmc_term::exit::{OK, PENDING};
 
+use super::targets::check_known;
 use crate::cli::error::CliError;
 use crate::cli::face::Face;
 use crate::cli::outcomes::VmStatusOutcome;
 use crate::cli::render;
-use crate::manifest::{ManifestError, VmManifest, nearest};
+use crate::manifest::{ManifestError, VmManifest};
 use crate::vm::observe::observe;
 use crate::vm::plan::manifest_id;
 use crate::vm::status::status;
@@ -41,11 +42,7 @@ pub(super) fn run(args: &StatusArgs, face: &Face) -> Result<u8, CliError> {
     };
     let connection = place.connection(&manifest)?;
     let mut status = status(&manifest, &observe(&connection, &manifest)?, path.as_deref().map(manifest_id));
-    if let Some(name) = args.vms.iter().find(|name| status.vms.iter().all(|vm| vm.name != **name)) {
-        let known: Vec<&str> = status.vms.iter().map(|vm| vm.name.as_str()).collect();
-        let near = nearest(name, &known).map(str::to_owned);
-        return Err(CliError::NoSuchVm { name: name.clone(), place: "libvirt", near });
-    }
+    check_known(&args.vms, "libvirt", &status.vms.iter().map(|vm| vm.name.as_str()).collect::<Vec<_>>())?;
     if !args.vms.is_empty() {
         status.vms.retain(|vm| args.vms.contains(&vm.name));
     }

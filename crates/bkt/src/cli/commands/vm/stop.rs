@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use plasmavmc_term::exit::OK;
 
-use super::targets;
+use super::power;
+use super::targets::Which;
 use crate::cli::error::CliError;
 use crate::cli::face::Face;
-use crate::cli::outcomes::{PowerOutcomes, PoweredVm};
-use crate::cli::render;
-use crate::manifest::ManifestError;
-use crate::subsystem::Failure;
 use crate::vm::power::{PowerNotice, STOP_BOUND, StopHow, stop};
 
 const EXAMPLES: &str = "\
@@ -27,13 +23,8 @@ A guest that does not power off in time is a failure (exit code 8), and the VM g
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct StopArgs {
-    /// The VMs
-    #[arg(value_name = "VM", required_unless_present = "all")]
-    vms: Vec<String>,
-
-    /// Every VM of the manifest
-    #[arg(long, conflicts_with = "vms")]
-    all: bool,
+    #[command(flatten)]
+    which: Which,
 
     /// End the VM's process at once; what its guest has not written to disk yet is lost
     #[arg(long, conflicts_with = "timeout")]
@@ -45,39 +36,15 @@ pub(crate) struct StopArgs {
 }
 
 pub(super) fn run(args: &StopArgs, face: &Face) -> Result<u8, CliError> {
-    let place = face.place()?;
-    let manifest = match place.manifest() {
-        Ok(file) => file.manifest,
-        // A VM that is named needs no manifest.
-        Err(ManifestError::NotFound { .. }) if !args.all => Default::default(),
-        Err(error) => return Err(error.into()),
-    };
-    let connection = place.connection(&manifest)?;
-    let observed = connection.reader().observe()?;
-    let targets = match args.all {
-        true => targets::all(&manifest, &observed),
-        false => targets::find(&args.vms, &manifest, &observed)?,
-    };
     let how = match args.force {
         true => StopHow::Force,
         false => StopHow::Ask { bound: args.timeout.map_or(STOP_BOUND, Duration::from_secs) },
     };
-    let mut outcome = PowerOutcomes { uri: connection.shown_uri(), vms: Vec::new() };
-    let mut failures = Vec::new();
-    for target in &targets {
+    power::each(&args.which, face, |connection, target| {
         let mut tell = |notice: PowerNotice| match notice {
-            PowerNotice::Asked { .. } => face.note(&format!("{}: {notice}", target.name)),
-            _ => face.warn(&format!("{}: {notice}", target.name)),
+            PowerNotice::Asked { .. } => face.voice.note(&format!("{}: {notice}", target.name)),
+            _ => face.voice.warn(&format!("{}: {notice}", target.name)),
         };
-        match stop(&connection, target, how, &mut tell) {
-            Ok(done) => outcome.vms.push(PoweredVm { vm: target.name.clone(), outcome: done }),
-            Err(error) => failures.push(Failure { target: target.name.clone(), error: Box::new(error) }),
-        }
-    }
-    if !failures.is_empty() {
-        outcome.vms.iter().for_each(|vm| face.note(&render::powered(vm)));
-        return Err(CliError::Several { failures });
-    }
-    face.answer(&outcome, render::power)?;
-    Ok(OK)
+        stop(connection, target, how, &mut tell)
+    })
 }

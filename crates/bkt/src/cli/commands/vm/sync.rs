@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use plasmavmc_cli::Voice;
 use plasmavmc_libvirt::virsh::Connection;
 use plasmavmc_term::exit::{OK, PENDING};
 
 use super::flags::PlanFlags;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, none_failed};
 use crate::cli::face::Face;
 use crate::cli::outcomes::{DoneVm, SyncOutcome};
 use crate::cli::render;
@@ -72,14 +73,14 @@ pub(super) fn run(args: &SyncArgs, face: &Face) -> Result<u8, CliError> {
     if let Some(out) = &args.out {
         let path = place.current_dir.join(out);
         PlanFile::new(outcome.plan.clone()).write(&path)?;
-        face.note(&format!("wrote {}", path.display()));
+        face.voice.note(&format!("wrote {}", path.display()));
     }
     if args.dry_run || args.out.is_some() {
         return shown(&outcome.dry(), face);
     }
     warn_of(&outcome.findings, face);
     outcome.taken = take_theirs(&outcome.plan, &manifest, &place)?;
-    let mut told = teller(face);
+    let mut told = teller(face.voice);
     let report =
         execute(&outcome.plan, &manifest.manifest, &options, &connection, &place.state(), &mut told)?;
     finish(outcome, report, face)
@@ -101,7 +102,7 @@ fn from_file(path: &Path, dry_run: bool, place: &Place, face: &Face) -> Result<u
         let manifest = place.manifest()?;
         take_theirs(&file.plan, &manifest, place)?;
     }
-    let report = execute_file(&file, &connection, &place.state(), &mut teller(face))?;
+    let report = execute_file(&file, &connection, &place.state(), &mut teller(face.voice))?;
     finish(outcome, report, face)
 }
 
@@ -128,8 +129,8 @@ pub(super) fn findings(connection: &Connection, plan: &VmPlan) -> Result<Vec<Fin
 
 fn warn_of(findings: &[Finding], face: &Face) {
     for finding in findings {
-        face.warn(&format!("{}: {finding}", finding.vm));
-        face.hint(&finding.next);
+        face.voice.warn(&format!("{}: {finding}", finding.vm));
+        face.voice.hint(&finding.next);
     }
 }
 
@@ -141,21 +142,19 @@ pub(super) fn shown(outcome: &SyncOutcome, face: &Face) -> Result<u8, CliError> 
 }
 
 /// Tells a person of each VM as it is done.
-fn teller(face: &Face) -> impl FnMut(&str, Result<&Done, &ApplyError>) + '_ {
+fn teller(voice: &Voice) -> impl FnMut(&str, Result<&Done, &ApplyError>) + '_ {
     move |name, result| match result {
-        Ok(done) => done.steps.iter().for_each(|step| face.note(&format!("{name}: {step}"))),
-        Err(error) => face.warn(&format!("{name}: {error}")),
+        Ok(done) => done.steps.iter().for_each(|step| voice.note(&format!("{name}: {step}"))),
+        Err(error) => voice.warn(&format!("{name}: {error}")),
     }
 }
 
 fn finish(outcome: SyncOutcome, report: Report, face: &Face) -> Result<u8, CliError> {
     for done in &report.done {
-        done.warnings.iter().for_each(|warning| face.warn(&format!("{}: {warning}", done.name)));
+        done.warnings.iter().for_each(|warning| face.voice.warn(&format!("{}: {warning}", done.name)));
     }
-    if !report.failed.is_empty() {
-        let failure = |(target, error)| Failure { target, error: Box::new(error) };
-        return Err(CliError::Several { failures: report.failed.into_iter().map(failure).collect() });
-    }
+    let failure = |(target, error)| Failure { target, error: Box::new(error) };
+    none_failed(report.failed.into_iter().map(failure).collect())?;
     let done = |one: Done| DoneVm { vm: one.name, steps: one.steps, warnings: one.warnings };
     let outcome = outcome.done(report.done.into_iter().map(done).collect());
     face.answer(&outcome, render::sync)?;

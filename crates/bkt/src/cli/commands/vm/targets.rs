@@ -1,21 +1,38 @@
 //! The VMs that a command is told by name.
 
+use clap::Args;
 use plasmavmc_libvirt::virsh::Observed;
 
 use crate::cli::error::CliError;
 use crate::manifest::{VmManifest, nearest};
 use crate::vm::power::{PowerError, Target};
 
+/// Which VMs: those that are named, or all.
+#[derive(Debug, Args)]
+pub(super) struct Which {
+    /// The VMs
+    #[arg(value_name = "VM", required_unless_present = "all")]
+    pub(super) vms: Vec<String>,
+
+    /// Every VM of the manifest
+    #[arg(long, conflicts_with = "vms")]
+    pub(super) all: bool,
+}
+
 /// Refuses names that the manifest does not list.
 pub(super) fn check_listed(names: &[String], manifest: &VmManifest) -> Result<(), CliError> {
     let known: Vec<&str> = manifest.vms.keys().map(AsRef::as_ref).collect();
+    check_known(names, "the manifest", &known)
+}
+
+/// Refuses names that are none of those `place` knows.
+pub(super) fn check_known(names: &[String], place: &'static str, known: &[&str]) -> Result<(), CliError> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
-        Some(name) => Err(CliError::NoSuchVm {
-            name: name.clone(),
-            place: "the manifest",
-            near: nearest(name, &known).map(str::to_owned),
-        }),
+        Some(name) => {
+            let near = nearest(name, known).map(str::to_owned);
+            Err(CliError::NoSuchVm { name: name.clone(), place, near })
+        }
     }
 }
 

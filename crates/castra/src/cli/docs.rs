@@ -1,11 +1,24 @@
-//! `docs/json.md`: what `--json` prints.
+//! The pages of `docs/` that are made from this command line: of its definition, and of what `--json` prints. That
+//! those in the repository are as the code says is checked in `tests/it/docs.rs`.
 
-use super::NOTICE;
-use crate::core::schema::Schema;
+use plasmavmc_cli::Schema;
+use plasmavmc_cli::pages::{NOTICE, Page, commands};
 
-/// The text of the page.
-pub(super) fn page() -> String {
-    let mut text = format!(
+use super::schemas::SCHEMAS;
+
+const CLOSING: &str = "What commands end with is in [exit-codes.md](exit-codes.md), what `--json` prints in [json.md](json.md).";
+
+/// The pages of `docs/`.
+pub(crate) fn pages(root: &clap::Command) -> Vec<Page> {
+    vec![
+        Page { name: "commands.md".to_owned(), text: commands(root, "Commands", CLOSING) },
+        Page { name: "json.md".to_owned(), text: json() },
+    ]
+}
+
+/// What `--json` prints.
+fn json() -> String {
+    let text = format!(
         "# JSON output\n\n{NOTICE}\n\nWith `--json` a command prints one JSON object per line on standard output, and nothing else \
          there. The key tells what a line is:\n\n\
          | key | the line is | how many |\n| --- | --- | --- |\n\
@@ -26,11 +39,19 @@ pub(super) fn page() -> String {
          Every `outcome` has `diagnostics`: what is worth knowing and no failure, each with `severity` (`note`, `warning`), `message` and \
          maybe a `hint`. Names of fields carry their unit (`_ms`, `_bytes`); times are RFC 3339 in UTC. A name once released keeps its \
          meaning, and new ones may be added. Failures end with an [exit code](exit-codes.md) of their kind.\n\n\
-         `castra schema <name>` prints the JSON Schema (2020-12) of every line a command prints:\n\n\
-         | name | describes |\n| --- | --- |\n"
+         `castra schema <name>` prints the JSON Schema (2020-12) of every line a command prints:\n\n"
     );
-    for schema in Schema::ALL {
-        text.push_str(&format!("| `{}` | {} |\n", schema.as_str(), schema.describes()));
+    text + &Schema::table(SCHEMAS)
+}
+
+#[cfg(test)]
+mod tests {
+    use plasmavmc_cli::pages::{definition, unworded};
+
+    use crate::cli::args::Args;
+
+    #[test]
+    fn every_option_has_words() {
+        assert_eq!(unworded(&definition::<Args>()), [""; 0]);
     }
-    text
 }
