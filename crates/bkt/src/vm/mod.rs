@@ -20,6 +20,7 @@ mod edits;
 pub mod fetch;
 mod field;
 mod forecast;
+mod ground;
 pub mod into_manifest;
 mod losses;
 mod media;

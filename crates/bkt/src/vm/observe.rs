@@ -3,10 +3,11 @@
 //! Disks are measured by their headers: `qemu-img` for each of a hundred VMs would take longer than all of
 //! libvirt. Tests: below; on real libvirt in `tests/it`.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plasmavmc_host::accelerator::{self, Measurement, Outcome};
 use plasmavmc_host::qemu::{self, GuestArch};
@@ -18,11 +19,14 @@ use plasmavmc_types::{Accelerator, ByteSize, DiskFormat};
 use sha2::{Digest, Sha256};
 
 use super::PowerState;
-use super::plan::{FileSeen, Host, Observation, Seen, Unreadable, files_to_look_at, is_here};
+use super::ground::survey;
+use super::plan::{
+    FileSeen, Host, Observation, Seen, Unreadable, disks_to_look_at, files_to_look_at, is_here,
+};
 use crate::manifest::VmManifest;
 
 /// The bytes of a qcow2 header that say how large the disk is, with room for what follows it.
-const HEADER_BYTES: u64 = 64 << 10;
+pub(super) const HEADER_BYTES: u64 = 64 << 10;
 
 /// The largest dump that is read: what the XML's own limits allow, and no more.
 const MAX_DUMP_BYTES: u64 = 16 << 20;
@@ -34,7 +38,13 @@ const MAX_DUMP_BYTES: u64 = 16 << 20;
 pub fn observe(connection: &Connection, manifest: &VmManifest) -> Result<Observation, VirshError> {
     let reader = connection.reader();
     let mut observation = Observation { uri: reader.uri()?, ..Observation::default() };
+    let mut told: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     for observed in reader.observe()? {
+        for xml in [Some(&observed.inactive), observed.live.as_ref()].into_iter().flatten() {
+            for (disk, under) in xml.backing_files().unwrap_or_default() {
+                told.entry(disk).or_default().extend(under);
+            }
+        }
         match seen(&observed) {
             Ok(seen) => observation.domains.push(seen),
             Err(why) => {
@@ -55,6 +65,10 @@ pub fn observe(connection: &Connection, manifest: &VmManifest) -> Result<Observa
         for path in files_to_look_at(manifest, &observation.domains) {
             let file = look(&path);
             observation.files.insert(path, file);
+        }
+        for path in disks_to_look_at(manifest, &observation.domains) {
+            let told = told.get(&path).map(Vec::as_slice).unwrap_or_default();
+            survey(&path, told, &mut observation.grounds);
         }
     }
     Ok(observation)

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a set-up that fails is a test that fails")]
 
 mod capture;
+mod disks;
 mod lab;
 mod names;
 mod offline;

@@ -5,6 +5,7 @@
 //! changes that can be made to it ([`Edit`]), a new VM's XML ([`NewVm`]), and the proof that a change did
 //! what was planned and no more ([`unplanned`]). Never does: render a VM anew that exists. Pure.
 
+mod chain;
 mod change;
 mod document;
 mod edit;

@@ -5,12 +5,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use plasmavmc_libvirt::domain::Domain;
 use plasmavmc_types::DiskFormat;
 use serde_json::Value;
 
 use super::existing::plan_existing;
-use super::observation::disk_file;
+use super::holders::{Holders, disk_files};
 use super::{
     Action, Blueprint, DiskStep, Entry, FileSeen, Note, Observation, Options, Refusal, Seen, VmPlan,
 };
@@ -20,7 +19,7 @@ use crate::vm::{Absent, Applied, Field, Standing};
 
 /// Decides what a sync does.
 pub fn plan(manifest: &VmManifest, observation: &Observation, options: &Options) -> VmPlan {
-    let world = World::new(observation);
+    let world = World::new(manifest, observation);
     let listed = manifest.vms.iter().filter(|(name, _)| options.covers(name.as_str()));
     let mut vms: Vec<Entry> =
         listed.map(|(name, definition)| world.entry(name.as_str(), definition, options)).collect();
@@ -43,24 +42,18 @@ pub(super) struct World<'o> {
     pub(super) observation: &'o Observation,
     by_name: HashMap<&'o str, &'o Seen>,
     by_key: HashMap<&'o str, &'o Seen>,
-    by_disk: HashMap<&'o Path, Vec<&'o str>>,
+    pub(super) holders: Holders<'o>,
 }
 
 impl<'o> World<'o> {
-    fn new(observation: &'o Observation) -> Self {
+    fn new(manifest: &'o VmManifest, observation: &'o Observation) -> Self {
         let domains = &observation.domains;
-        let mut by_disk: HashMap<&Path, Vec<&str>> = HashMap::new();
-        for seen in domains {
-            for disk in disk_files(&seen.domain) {
-                by_disk.entry(disk).or_default().push(&seen.domain.name);
-            }
-        }
         let key = |seen: &'o Seen| seen.domain.mark.as_ref().map(|mark| (mark.key.as_str(), seen));
         Self {
             observation,
             by_name: domains.iter().map(|seen| (seen.domain.name.as_str(), seen)).collect(),
             by_key: domains.iter().filter_map(key).collect(),
-            by_disk,
+            holders: Holders::new(manifest, observation),
         }
     }
 
@@ -75,12 +68,6 @@ impl<'o> World<'o> {
         }
     }
 
-    /// Another domain that has the disk.
-    pub(super) fn taken_by(&self, path: &Path, name: &str) -> Option<String> {
-        let others = self.by_disk.get(path)?;
-        others.iter().find(|other| **other != name).map(|other| (*other).to_owned())
-    }
-
     /// Whether a medium can be put into a drive; one nobody looked at can.
     pub(super) fn is_usable(&self, path: &Path) -> bool {
         !matches!(self.observation.files.get(path), Some(FileSeen::Missing))
@@ -89,14 +76,13 @@ impl<'o> World<'o> {
     fn plan_new(&self, name: &str, definition: &VmDefinition, options: &Options) -> Entry {
         // One of ours, renamed: making it again would give its disk to two VMs.
         if let Some(seen) = self.by_key.get(name)
-            && disk_files(&seen.domain).any(|disk| disk == definition.disk_path)
+            && disk_files(&seen.domain).any(|disk| self.holders.is_one(disk, &definition.disk_path))
         {
             let to = seen.domain.name.clone();
             return Entry { id: Some(seen.domain.id), ..Entry::refused(name, Refusal::Renamed { to }) };
         }
-        let path = definition.disk_path.clone();
-        if let Some(by) = self.taken_by(&path, name) {
-            return Entry::refused(name, Refusal::DiskTaken { path, by });
+        if let Some(refusal) = self.holders.taken_or_wanted(&definition.disk_path, name) {
+            return Entry::refused(name, refusal);
         }
         let is_usable = |path: &Path| self.is_usable(path);
         let said = said(definition, &is_usable);
@@ -212,19 +198,23 @@ impl Entry {
     }
 }
 
-fn disk_files(domain: &Domain) -> impl Iterator<Item = &Path> {
-    domain.fields.disks.iter().filter_map(disk_file)
-}
-
 /// Every file that a plan for this manifest and these domains, or a capture of them, asks about: the disks of
 /// domains that the manifest does not have too, whose sizes a capture writes down.
 pub fn files_to_look_at(manifest: &VmManifest, domains: &[Seen]) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = Vec::new();
     for definition in manifest.vms.values() {
-        paths.push(definition.disk_path.clone());
         let sources: &[IsoSource] = definition.iso_sources.as_deref().unwrap_or_default();
         paths.extend(sources.iter().map(|source| medium_path(definition, source)));
     }
+    paths.extend(disks_to_look_at(manifest, domains));
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Every disk that a plan for this manifest and these domains asks about.
+pub fn disks_to_look_at(manifest: &VmManifest, domains: &[Seen]) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = manifest.vms.values().map(|vm| vm.disk_path.clone()).collect();
     for seen in domains {
         let applied = seen.domain.mark.as_ref().and_then(Applied::read).unwrap_or_default();
         let path = applied.fields.get(&Field::DiskPath).and_then(Value::as_str).map(PathBuf::from);

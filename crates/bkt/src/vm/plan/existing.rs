@@ -179,7 +179,7 @@ impl<'a> Compared<'a> {
         for change in self.changes.iter_mut().filter(|change| change.decision == Decision::Make) {
             match change.field {
                 Field::DiskPath => match world.new_disk(definition) {
-                    _ if world.taken_by(&definition.disk_path, name).is_some() => {
+                    _ if world.holders.taken(&definition.disk_path, name).is_some() => {
                         block(change, Blocker::DiskTaken);
                     }
                     Ok((made, _)) => step = made,

@@ -18,6 +18,7 @@ mod blueprint;
 mod change;
 mod decide;
 mod existing;
+mod holders;
 mod observation;
 mod origin;
 mod text;
@@ -32,9 +33,11 @@ use std::path::PathBuf;
 
 pub use blueprint::Blueprint;
 pub use change::{Change, Decision};
-pub use decide::{files_to_look_at, plan};
+pub use decide::{disks_to_look_at, files_to_look_at, plan};
 pub use existing::{drawn_mac, new_disk_format, pending};
-pub use observation::{FileSeen, Files, Host, Observation, Seen, Unreadable, disk_file, is_here};
+pub use observation::{
+    FileSeen, Files, Ground, Grounds, Host, Observation, Seen, Unreadable, disk_file, is_here,
+};
 pub use origin::manifest_id;
 use plasmavmc_types::VmId;
 use schemars::JsonSchema;
@@ -161,6 +164,13 @@ pub enum Refusal {
     },
     /// Another VM has the disk.
     DiskTaken {
+        /// The disk.
+        path: PathBuf,
+        /// The other VM.
+        by: String,
+    },
+    /// It lies under a disk of another VM, which breaks where it is written to.
+    DiskUnder {
         /// The disk.
         path: PathBuf,
         /// The other VM.

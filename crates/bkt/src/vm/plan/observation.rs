@@ -3,7 +3,7 @@
 //! Pure values; who fills them in is `observe.rs`. A dump in a folder fills in less, and the plan is made
 //! by the same function. Tests: with the planning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use plasmavmc_libvirt::domain::{Disk, Domain, Source};
@@ -22,6 +22,8 @@ pub struct Observation {
     pub unreadable: Vec<Unreadable>,
     /// The files that were looked at.
     pub files: Files,
+    /// What the disks' paths really are.
+    pub grounds: Grounds,
     /// What the host offers to a new VM; none where nobody asked.
     pub host: Option<Host>,
 }
@@ -105,6 +107,22 @@ pub enum FileSeen {
         what: String,
     },
 }
+
+/// What a disk's path really is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ground {
+    /// Where it leads, without links, as far as it exists.
+    pub real: PathBuf,
+    /// The device and the number of its file; none where there is none.
+    pub file: Option<(u64, u64)>,
+    /// Whether the folder it is in is there.
+    pub has_folder: bool,
+    /// The files that lie under it: it is an overlay on them.
+    pub under: BTreeSet<PathBuf>,
+}
+
+/// What paths really are. One that is not there was not looked at, and is compared by its words alone.
+pub type Grounds = BTreeMap<PathBuf, Ground>;
 
 /// The files that were looked at. One that is not there was not looked at, and nothing is concluded.
 pub type Files = BTreeMap<PathBuf, FileSeen>;

@@ -35,7 +35,7 @@ pub(super) fn world(domains: Vec<Seen>) -> Observation {
     let (size, length) = (ByteSize::gib(80), ByteSize::mib(1));
     let disk = FileSeen::Disk { size, format: DiskFormat::Qcow2, length };
     let files = Files::from([("/images/web.qcow2".into(), disk)]);
-    Observation { uri: "qemu:///system".to_owned(), domains, unreadable: Vec::new(), files, host: None }
+    Observation { uri: "qemu:///system".to_owned(), domains, files, ..Observation::default() }
 }
 
 /// The domain as it is after the definition was applied to it.

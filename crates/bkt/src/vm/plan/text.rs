@@ -65,6 +65,11 @@ impl fmt::Display for Refusal {
             Self::DiskTaken { path, by } => {
                 write!(f, "its disk `{}` is a disk of the VM `{by}`", path.display())
             }
+            Self::DiskUnder { path, by } => write!(
+                f,
+                "its disk `{}` is a disk of the VM `{by}`, which has an overlay on it",
+                path.display()
+            ),
             Self::DiskUnfit { path, what } => write!(f, "its disk `{}` is {what}", path.display()),
             Self::MediumGone { path } => write!(f, "its medium `{}` does not exist", path.display()),
             Self::Runs => f.write_str("it left the manifest, and it runs"),
@@ -92,6 +97,10 @@ impl Refusal {
                 to = quoted(to)
             ),
             Self::DiskMissing { .. } => "set `\"create_if_missing\": true`, or put the disk there".to_owned(),
+            Self::DiskUnder { path, .. } => format!(
+                "give `{name}` an overlay of its own: `qemu-img create -f qcow2 -F qcow2 -b {} NEW`",
+                path.display()
+            ),
             Self::DiskTaken { by, .. } => format!("give `{name}` a disk of its own, or let go of `{by}`"),
             Self::DiskUnfit { .. } => "name a disk image, not a link or a device".to_owned(),
             Self::MediumGone { .. } => "put it there, or take it out of `iso_sources`".to_owned(),

@@ -18,7 +18,8 @@ Examples:
   bkt vm plan                      as `bkt vm sync --dry-run`
   bkt vm plan --against dumps      without libvirt: dumps holds NAME.xml from `virsh dumpxml --inactive`
 
-What a dump does not tell (autostart, the sizes of disks, whether a VM runs) is not compared.";
+What a dump does not tell (autostart, the sizes of disks, whether a VM runs) is not compared, and no file
+is looked at: a disk that two VMs share by different names, or under an overlay, is not found.";
 
 /// Show what a sync would do, also without libvirt
 ///
