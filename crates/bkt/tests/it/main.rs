@@ -12,3 +12,4 @@ mod stale;
 mod sync;
 #[cfg(feature = "failpoints")]
 mod sync_crash;
+mod undo;

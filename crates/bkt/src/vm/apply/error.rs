@@ -1,13 +1,13 @@
 //! Why a plan was not applied, or not all of it.
 
-use std::path::PathBuf;
-
 use plasmavmc_host::disk_image::DiskImageError;
 use plasmavmc_host::{HostError, LockError};
 use plasmavmc_libvirt::domain::{EditError, RenderError};
 use plasmavmc_libvirt::virsh::VirshError;
 use plasmavmc_libvirt::xml::XmlError;
 use plasmavmc_types::{ErrorKind, Explain};
+
+use super::Unproved;
 
 /// A VM to which the plan was not applied. Its `Display` never repeats its source.
 #[derive(Debug, thiserror::Error)]
@@ -74,24 +74,12 @@ pub enum ApplyError {
         /// What came out otherwise.
         what: Vec<String>,
     },
-    /// More than the plan happened, so that the old definition was put back.
-    #[error("libvirt changed more than was planned ({}), so the VM is as it was before", what.join("; "))]
-    Undone {
-        /// What was not planned.
-        what: Vec<String>,
-        /// The VM as it was before.
-        backup: PathBuf,
-    },
-    /// More than the plan happened, and the old definition could not be put back.
-    #[error("libvirt changed more than was planned ({}), and did not take back the old definition", what.join("; "))]
-    NotUndone {
-        /// What was not planned.
-        what: Vec<String>,
-        /// The VM as it was before.
-        backup: PathBuf,
-        /// Why it was not taken back.
+    /// libvirt took a definition that could not be proved to be the planned one.
+    #[error("it is not proved to be as planned")]
+    Unproved {
+        /// What was defined, and what the VM is now.
         #[source]
-        source: Box<VirshError>,
+        source: Box<Unproved>,
     },
 }
 
@@ -118,9 +106,8 @@ impl Explain for ApplyError {
             Self::Changed { .. } => ErrorKind::Conflict,
             Self::Edit { source } => source.kind(),
             Self::Render { source } => source.kind(),
-            Self::Xml { .. } | Self::NotMade { .. } | Self::Undone { .. } | Self::NotUndone { .. } => {
-                ErrorKind::Io
-            }
+            Self::Unproved { source } => source.kind(),
+            Self::Xml { .. } | Self::NotMade { .. } => ErrorKind::Io,
         }
     }
 
@@ -134,12 +121,7 @@ impl Explain for ApplyError {
             Self::Render { source } => source.hints(),
             Self::Xml { .. } | Self::NotMade { .. } => Vec::new(),
             Self::Changed { .. } => vec!["look again, then apply: `bkt vm sync --dry-run`".to_owned()],
-            Self::Undone { backup, .. } => {
-                vec![format!("what it was before is also in `{}`", backup.display())]
-            }
-            Self::NotUndone { backup, .. } => {
-                vec![format!("put it back by hand: `virsh define {}`", backup.display())]
-            }
+            Self::Unproved { source } => source.hints(),
         }
     }
 }

@@ -4,7 +4,8 @@
 //!  lock (one for each libvirt)
 //!   └ for each VM: dump with secrets ─► is it the XML the plan was made from? ─► back it up ─► edit
 //!       ─► define ─► dump again ─► is everything that changed planned? ─► autostart, media, done
-//!                                   └ no: define the old XML again, and say so
+//!                                   └ no, or nobody knows: define the old XML
+//!                                     again, read it again, and say so
 //! ```
 //!
 //! Killed at any step it leaves the old VM or the new one, whole: libvirt replaces a definition at once, and
@@ -14,6 +15,7 @@
 mod backup;
 mod create;
 mod error;
+mod undo;
 mod update;
 
 use std::time::Duration;
@@ -23,6 +25,7 @@ use plasmavmc_libvirt::virsh::Connection;
 
 pub use backup::StateDir;
 pub use error::ApplyError;
+pub use undo::{Now, Trouble, Unproved};
 
 use super::plan::{Action, Entry, VmPlan};
 

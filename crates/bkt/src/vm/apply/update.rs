@@ -10,6 +10,7 @@ use plasmavmc_types::{ByteSize, DiskFormat, VmId};
 use serde_json::Value;
 
 use super::create::differences;
+use super::undo::{Defined, Trouble};
 use super::{ApplyError, Done, StateDir};
 use crate::vm::observe::{digest, look};
 use crate::vm::plan::{Action, DiskStep, Entry, FileSeen};
@@ -34,15 +35,21 @@ pub(super) fn update(entry: &Entry, connection: &Connection, state: &StateDir) -
     if let Some(autostart) = change.autostart() {
         writer.set_autostart(id, autostart)?;
     }
-    define(&writer, &planned, &mut done)?;
+    let changes: Vec<String> = entry.made().map(ToString::to_string).collect();
+    let changes = if changes.is_empty() { "its mark".to_owned() } else { changes.join("; ") };
+    let defined = Defined { connection, id, before: &before, backup, changes };
+    if let Err(error) = define(&writer, &planned, &mut done) {
+        return Err(not_defined(error, &change, defined));
+    }
     failpoint::hit("sync.defined");
-    let after = writer.with_secrets(id)?;
-    let what = change.not_as_planned(&before, &planned, &after)?;
-    if !what.is_empty() {
-        return Err(match writer.define(&before, false) {
-            Ok(()) => ApplyError::Undone { what, backup },
-            Err(error) => ApplyError::NotUndone { what, backup, source: Box::new(error) },
-        });
+    let after = match writer.with_secrets(id) {
+        Ok(after) => after,
+        Err(source) => return Err(defined.undo(Trouble::Unread(Box::new(source.into())))),
+    };
+    match change.not_as_planned(&before, &planned, &after) {
+        Ok(what) if what.is_empty() => {}
+        Ok(what) => return Err(defined.undo(Trouble::Unplanned(what))),
+        Err(error) => return Err(defined.undo(Trouble::Unread(Box::new(error)))),
     }
     failpoint::hit("sync.proved");
     for made in entry.made() {
@@ -53,6 +60,20 @@ pub(super) fn update(entry: &Entry, connection: &Connection, state: &StateDir) -
     }
     change.beside(&writer, id, &edits, &mut done)?;
     Ok(done)
+}
+
+/// What became of a VM whose definition virsh ended on with an error: one that libvirt refused is the old one;
+/// of one that took too long, nobody knows.
+fn not_defined(error: ApplyError, change: &Planned<'_>, defined: Defined<'_>) -> ApplyError {
+    if let Some(autostart) = change.autostart()
+        && defined.connection.writer().set_autostart(defined.id, !autostart).is_err()
+    {
+        return defined.undo(Trouble::Unread(Box::new(error)));
+    }
+    match &error {
+        ApplyError::Virsh { source: VirshError::Invalid { .. } | VirshError::Refused { .. } } => error,
+        _ => defined.undo(Trouble::Unread(Box::new(error))),
+    }
 }
 
 /// Undefines a VM. Its disks, NVRAM and TPM state stay.
