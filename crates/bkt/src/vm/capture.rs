@@ -224,7 +224,11 @@ fn source_value(source: &IsoSource) -> Value {
 
 /// The media of the drives, in the words of the manifest: one that was fetched is its URL, and a URL that
 /// nobody fetched yet stays where it is in the list.
-fn captured_media(seen: &Seen, definition: Option<&VmDefinition>, observation: &Observation) -> Value {
+pub(super) fn captured_media(
+    seen: &Seen,
+    definition: Option<&VmDefinition>,
+    observation: &Observation,
+) -> Value {
     let mut there: Vec<PathBuf> = Vec::new();
     for drive in &seen.domain.fields.cdroms {
         if let Source::File(path) = &drive.source {

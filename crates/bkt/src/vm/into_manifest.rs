@@ -27,7 +27,8 @@ pub fn captured(capture: &Capture) -> Edits {
 pub fn taken(plan: &VmPlan) -> Edits {
     let mut edits = Edits::default();
     for (name, change) in plan.taken() {
-        if let (Ok(name), Some(value)) = (name.parse::<DomainName>(), &change.from) {
+        let value = change.takes.as_ref().or(change.from.as_ref());
+        if let (Ok(name), Some(value)) = (name.parse::<DomainName>(), value) {
             edits.set(&name, change.field, value.clone());
         }
     }

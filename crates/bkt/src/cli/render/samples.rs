@@ -33,7 +33,7 @@ pub(crate) fn change(field: Field, from: Value, to: Value, decision: Decision, f
         Decision::Leave | Decision::TakeTheirs => Drift::EditedByHand,
         _ => Drift::ManifestChanged,
     };
-    Change { field, from: Some(from), applied: None, to, drift, forecast, decision }
+    Change { field, from: Some(from), applied: None, to, drift, forecast, decision, takes: None }
 }
 
 pub(crate) fn entry(name: &str, action: Action, changes: Vec<Change>) -> Entry {

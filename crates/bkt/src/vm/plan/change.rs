@@ -32,6 +32,9 @@ pub struct Change {
     pub forecast: Forecast,
     /// What is done.
     pub decision: Decision,
+    /// What the manifest takes, where that is not `from` in so many words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes: Option<Value>,
 }
 
 /// What is done about a field that differs.
@@ -72,7 +75,7 @@ pub(super) fn changes(
         let forecast = situation.forecast(field, to);
         let decision = decide(field, drift, from, &forecast, options);
         let (from, applied) = (from.cloned(), base.cloned());
-        changes.push(Change { field, from, applied, to: to.clone(), drift, forecast, decision });
+        changes.push(Change { field, from, applied, to: to.clone(), drift, forecast, decision, takes: None });
     }
     changes
 }

@@ -73,6 +73,21 @@ impl<'o> World<'o> {
         !matches!(self.observation.files.get(path), Some(FileSeen::Missing))
     }
 
+    /// The media behind URLs of which nobody could look whether they were fetched.
+    pub(super) fn fetch_unknown<'s>(
+        &'s self,
+        name: &'s str,
+        definition: &'s VmDefinition,
+    ) -> impl Iterator<Item = Note> + 's {
+        definition.iso_sources.iter().flatten().filter_map(move |source| match source {
+            IsoSource::Url { url, .. } => {
+                let is_known = self.observation.files.contains_key(&medium_path(definition, source));
+                (!is_known).then(|| Note::FetchUnknown { url: url.clone(), vm: name.to_owned() })
+            }
+            IsoSource::Path { .. } => None,
+        })
+    }
+
     fn plan_new(&self, name: &str, definition: &VmDefinition, options: &Options) -> Entry {
         // One of ours, renamed: making it again would give its disk to two VMs.
         if let Some(seen) = self.by_key.get(name)
@@ -101,7 +116,12 @@ impl<'o> World<'o> {
         let fields = wanted(definition, &is_usable).values;
         Entry {
             disk,
-            notes: said.absent.into_iter().map(Note::Absent).collect(),
+            notes: said
+                .absent
+                .into_iter()
+                .map(Note::Absent)
+                .chain(self.fetch_unknown(name, definition))
+                .collect(),
             applied: Some(Applied { fields, nic: None, manifest: options.manifest.clone(), made: true }),
             ..Entry::new(name, Action::Create { blueprint })
         }

@@ -14,9 +14,13 @@ use super::decide::World;
 use super::observation::disk_file;
 use super::{Action, Change, Decision, DiskStep, Entry, FileSeen, Note, Options, Refusal, Seen};
 use crate::manifest::VmDefinition;
+use crate::vm::capture::captured_media;
+use crate::vm::current::paths_value;
 use crate::vm::edits::paths;
 use crate::vm::wanted::wanted;
-use crate::vm::{Applied, Blocker, Current, Field, Forecast, Meant, Situation, Values, current, media};
+use crate::vm::{
+    Applied, Blocker, Current, Field, Forecast, Meant, Situation, Values, current, fetched_path, media,
+};
 
 /// Decides what becomes of a domain.
 pub(super) fn plan_existing(
@@ -38,10 +42,18 @@ pub(super) fn plan_existing(
     let meant = Meant { wanted: Some(&wanted.values), applied: applied.as_ref() };
     let mut compared = Compared::new(world, seen, &wanted.values, meant, options);
     let mut notes: Vec<Note> = wanted.absent.into_iter().map(Note::Absent).collect();
+    let is_new = |note: &Note| match note {
+        Note::FetchUnknown { url, .. } => !in_drive(&fetched_path(&definition.disk_path, url)),
+        _ => true,
+    };
+    if wanted.values.contains_key(&Field::IsoSources) {
+        notes.extend(world.fetch_unknown(&domain.name, definition).filter(is_new));
+    }
     notes.extend(compared.notes(world, applied.as_ref()));
     if is_ours && applied.is_none() {
         notes.push(Note::MarkUnreadable);
     }
+    compared.take_media(seen, definition, world);
     let disk = compared.settle_disk(world, &domain.name, definition);
     let after = compared.applied_after(seen, disk.as_ref());
     let changes = compared.changes;
@@ -105,6 +117,22 @@ impl<'a> Compared<'a> {
 
     fn is_changed(&self, field: Field) -> bool {
         self.changes.iter().any(|change| change.field == field)
+    }
+
+    /// Media that the manifest takes are all those in the drives, in its own words: it says more (URLs, and
+    /// those that nobody fetched yet) than can be seen there.
+    fn take_media(&mut self, seen: &Seen, definition: &VmDefinition, world: &World<'_>) {
+        let is_taken = |change: &&mut Change| {
+            change.field == Field::IsoSources && change.decision == Decision::TakeTheirs
+        };
+        if let Some(change) = self.changes.iter_mut().find(is_taken) {
+            change.takes = Some(captured_media(seen, Some(definition), world.observation));
+            let there = seen.domain.fields.cdroms.iter().filter_map(|drive| match &drive.source {
+                Source::File(path) => Some(path.clone()),
+                Source::Empty | Source::Other(_) => None,
+            });
+            change.from = Some(paths_value(&there.collect::<Vec<_>>()));
+        }
     }
 
     /// What a person should know of the disk, and of what has no words.

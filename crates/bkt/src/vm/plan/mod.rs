@@ -222,6 +222,13 @@ pub enum DiskStep {
 pub enum Note {
     /// A medium is listed and not at hand.
     Absent(Absent),
+    /// Nobody could look whether a medium that the manifest names by URL was fetched.
+    FetchUnknown {
+        /// The URL.
+        url: String,
+        /// The VM.
+        vm: String,
+    },
     /// The VM has our mark and left the manifest.
     NotListed {
         /// Whether it was made here; else it was adopted.

@@ -1,5 +1,7 @@
 //! The planning, over every relation of a manifest and a domain.
 
+mod media;
+
 use std::collections::BTreeMap;
 
 use plasmavmc_libvirt::domain::{Domain, Network};

@@ -130,6 +130,13 @@ impl fmt::Display for Note {
             Self::Absent(Absent::NotFetched { url, .. }) => {
                 write!(f, "the medium {url} was not fetched yet, and is left out")
             }
+            Self::FetchUnknown { url, vm } => {
+                let vm = quoted(vm);
+                write!(
+                    f,
+                    "whether the medium {url} was fetched cannot be known from here; `bkt vm fetch {vm}` does it"
+                )
+            }
             Self::NotListed { made: true } => {
                 f.write_str("it was made from the manifest and is no longer in it; --prune undefines it")
             }

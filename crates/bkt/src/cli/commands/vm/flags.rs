@@ -50,11 +50,9 @@ pub(crate) struct PlanFlags {
     grow_disks: bool,
 }
 
-/// The fields that can be taken: of media the manifest says more (URLs, order, those not there yet) than
-/// can be seen in drives, so `bkt vm capture` writes them.
+/// The fields that can be taken.
 fn fields() -> impl TypedValueParser<Value = Field> {
-    let takeable = Field::ALL.into_iter().filter(|field| *field != Field::IsoSources);
-    one_of(takeable.map(|field| (field.as_str(), field)))
+    one_of(Field::ALL.map(|field| (field.as_str(), field)))
 }
 
 impl PlanFlags {
