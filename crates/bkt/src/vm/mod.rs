@@ -33,6 +33,7 @@ mod power_state;
 pub mod preflight;
 #[cfg(test)]
 mod sample;
+pub mod stale;
 pub mod status;
 mod subsystem;
 pub mod sync;

@@ -3,14 +3,16 @@
 //! Two syncs at once end well: the second waits for the lock, looks again, and finds that nothing is left to
 //! do; or, where something else was changed meanwhile, that its plan is out of date. Tests: `tests/it`.
 
+use plasmavmc_host::FileLock;
 use plasmavmc_libvirt::virsh::{Connection, VirshError};
 use plasmavmc_types::{ErrorKind, Explain};
 
 use super::apply::{self, ApplyError, Done, Report, StateDir};
-use super::observe::observe;
-use super::plan::{Options, VmPlan, plan};
-use super::plan_file::{PlanFile, PlanFileError, stale};
-use crate::manifest::VmManifest;
+use super::observe::{look, observe};
+use super::plan::{Options, VmPlan, is_here, plan};
+use super::plan_file::{Machine, PlanFile, PlanFileError};
+use super::stale::{disks, stale};
+use crate::manifest::{ManifestFile, VmManifest};
 
 /// Why nothing of a plan was applied.
 #[derive(Debug, thiserror::Error)]
@@ -92,21 +94,55 @@ pub fn execute_file(
     state: &StateDir,
     told: &mut Told<'_>,
 ) -> Result<Report, SyncError> {
-    let _lock = apply::lock(state, &file.plan.uri).map_err(|source| SyncError::Apply { source })?;
-    let nothing = VmManifest::default();
-    let observation = observe(connection, &nothing).map_err(|source| SyncError::Virsh { source })?;
-    file.check(&observation).map_err(|source| SyncError::Plan { source })?;
-    Ok(apply::apply(&file.plan, connection, state, told))
+    Ok(hold(file, connection, state)?.apply(told))
 }
 
-/// Whether a plan of a file still holds. Changes nothing; it is asked again under the lock.
+/// A plan of a file that holds, for as long as this is kept: nobody else syncs this libvirt meanwhile.
+#[derive(Debug)]
+pub struct Held<'a> {
+    _lock: FileLock,
+    file: &'a PlanFile,
+    connection: &'a Connection,
+    state: &'a StateDir,
+}
+
+/// Takes the lock of a plan's libvirt, and finds that the plan still holds. Changes nothing.
 ///
 /// # Errors
 /// [`SyncError`] where it does not.
-pub fn check_file(file: &PlanFile, connection: &Connection) -> Result<(), SyncError> {
-    let observation =
-        observe(connection, &VmManifest::default()).map_err(|source| SyncError::Virsh { source })?;
-    file.check(&observation).map_err(|source| SyncError::Plan { source })
+pub fn hold<'a>(
+    file: &'a PlanFile,
+    connection: &'a Connection,
+    state: &'a StateDir,
+) -> Result<Held<'a>, SyncError> {
+    let virsh = |source| SyncError::Virsh { source };
+    let lock = apply::lock(state, &file.plan.uri).map_err(|source| SyncError::Apply { source })?;
+    let mut observation = observe(connection, &VmManifest::default()).map_err(virsh)?;
+    if is_here(&observation.uri) {
+        let looked = disks(&file.plan).into_iter().map(|path| {
+            let file = look(&path);
+            (path, file)
+        });
+        observation.files.extend(looked);
+    }
+    let here = Machine::of(connection).map_err(virsh)?;
+    file.check(&observation, &here).map_err(|source| SyncError::Plan { source })?;
+    Ok(Held { _lock: lock, file, connection, state })
+}
+
+impl Held<'_> {
+    /// Whether a manifest still wants what the plan is of.
+    ///
+    /// # Errors
+    /// [`SyncError::Plan`] with every VM of which it wants something else.
+    pub fn is_of(&self, manifest: &ManifestFile) -> Result<(), SyncError> {
+        self.file.check_manifest(manifest).map_err(|source| SyncError::Plan { source })
+    }
+
+    /// Applies the plan.
+    pub fn apply(self, told: &mut Told<'_>) -> Report {
+        apply::apply(&self.file.plan, self.connection, self.state, told)
+    }
 }
 
 impl Explain for SyncError {

@@ -73,6 +73,22 @@ fn a_dry_run_plans_what_is_missing_and_writes_nothing() {
 }
 
 #[test]
+fn a_reviewed_plan_is_refused_once_the_manifest_wants_something_else() {
+    let text = ONE.replace("\"disk_size_gb\": 20", "\"disk_size_gb\": 20, \"create_if_missing\": true");
+    let env = TestEnv::with(&text);
+    let vm = |words: &[&str]| env.bkt([&["--connect", "test:///default", "vm", "sync"], words].concat());
+    vm(&["--out", "plan.json"]).ended(2);
+    let changed = text.replace("\"vcpus\": 2", "\"vcpus\": 3");
+    assert_ne!(changed, text);
+    env.write("manifests/vms.json", changed);
+    let answer = vm(&["--plan", "plan.json"]).ended(6);
+    assert!(answer.stderr.contains("`web` is to have another `vcpus` by the manifest now"), "{answer}");
+    env.write("manifests/vms.json", "{ \"vms\": {} }");
+    let answer = vm(&["--plan", "plan.json"]).ended(6);
+    assert!(answer.stderr.contains("`web` left the manifest"), "{answer}");
+}
+
+#[test]
 fn a_vm_that_is_not_there_is_neither_started_nor_stopped() {
     let env = TestEnv::with(ONE);
     for verb in ["start", "stop"] {

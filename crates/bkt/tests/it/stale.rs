@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use bkt::manifest::Memory;
 use bkt::vm::plan::Options;
-use bkt::vm::plan_file::{PlanFile, PlanFileError};
+use bkt::vm::plan_file::{Machine, PlanFile, PlanFileError};
 use bkt::vm::sync::{SyncError, execute_file};
 
 use crate::lab::{Lab, manifest, names};
@@ -18,7 +18,7 @@ fn planned(lab: &Lab, name: &str) -> PlanFile {
     let plan = lab.plan(&wish, &Options { only: Some(names(&wish)), ..Options::default() });
     assert!(!plan.is_empty());
     let path = lab.path("plan.json");
-    PlanFile::new(plan).write(&path).unwrap();
+    PlanFile::new(plan, Machine::of(&lab.connection).unwrap()).write(&path).unwrap();
     PlanFile::read(&path).unwrap()
 }
 
@@ -71,4 +71,49 @@ fn a_vm_that_is_gone_is_not_made_again_by_an_old_plan() {
     let file = planned(&lab, &name);
     lab.libvirt.virsh(&["undefine", &name]);
     assert_eq!(what(&lab, &file), "is gone");
+}
+
+#[test]
+fn a_vm_that_was_saved_or_started_between_plan_and_apply_is_left_as_it_is() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("saved");
+    planned(&lab, &name);
+    // The first start writes things into the definition, which would be told as an edit.
+    lab.libvirt.virsh(&["start", &name]);
+    lab.libvirt.virsh(&["destroy", &name]);
+    let file = planned(&lab, &name);
+    let before = lab.inactive(&name);
+    lab.libvirt.virsh(&["start", &name]);
+    assert_eq!(what(&lab, &file), "was started");
+    lab.libvirt.virsh(&["managedsave", &name]);
+    assert_eq!(what(&lab, &file), "was saved");
+    assert_eq!(lab.inactive(&name), before);
+}
+
+#[test]
+fn a_disk_that_somebody_made_between_plan_and_apply_is_not_taken() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("new");
+    let wish = manifest(&[(&name, lab.small("new.qcow2"))]);
+    let options = Options { only: Some(names(&wish)), ..Options::default() };
+    let plan = lab.plan(&wish, &options);
+    let file = PlanFile::new(plan.clone(), Machine::of(&lab.connection).unwrap());
+    std::fs::write(lab.path("new.qcow2"), "somebody's").unwrap();
+    assert_eq!(what(&lab, &file), "has a disk now that was to be made");
+    // Without a file, too.
+    assert!(lab.execute(&plan, &wish, &options).is_err());
+    assert_eq!(std::fs::read_to_string(lab.path("new.qcow2")).unwrap(), "somebody's");
+    assert!(!lab.libvirt.virsh(&["list", "--all", "--name"]).contains(&name));
+}
+
+#[test]
+fn a_plan_of_another_machine_is_refused_whatever_its_connection_is() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("other");
+    let mut file = planned(&lab, &name);
+    file.machine.uuid = Some("0198c7a0-0000-7000-8000-000000000001".to_owned());
+    let refused = execute_file(&file, &lab.connection, &lab.state(), &mut |_, _| {});
+    let Err(SyncError::Plan { source: PlanFileError::OtherMachine { .. } }) = refused else {
+        panic!("{refused:?}")
+    };
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use bkt::manifest::{DomainName, Memory, VmManifest};
 use bkt::vm::apply::StateDir;
 use bkt::vm::plan::Options;
-use bkt::vm::plan_file::PlanFile;
+use bkt::vm::plan_file::{Machine, PlanFile};
 use bkt::vm::sync::execute_file;
 use castra_testkit::libvirt::SYSTEM;
 use plasmavmc_host::failpoint;
@@ -48,7 +48,9 @@ fn what_the_plan_says_is_done() {
             let lab = Lab::new();
             let wish = manifest(&[(&lab.libvirt.name("whole"), lab.small("whole.qcow2"))]);
             let path = lab.path("plan.json");
-            PlanFile::new(lab.plan(&wish, &only(&wish))).write(&path).unwrap();
+            PlanFile::new(lab.plan(&wish, &only(&wish)), Machine::of(&lab.connection).unwrap())
+                .write(&path)
+                .unwrap();
             (Some(lab), path)
         }
     };
@@ -74,7 +76,9 @@ fn an_update_that_is_killed_leaves_the_old_vm_or_the_new_one() {
         definition.memory = Memory::Mib(NonZeroU64::new(80).unwrap());
         let wish = manifest(&[(&name, definition)]);
         let path = lab.path("plan.json");
-        PlanFile::new(lab.plan(&wish, &only(&wish))).write(&path).unwrap();
+        PlanFile::new(lab.plan(&wish, &only(&wish)), Machine::of(&lab.connection).unwrap())
+            .write(&path)
+            .unwrap();
         assert!(dies_at(step, &path), "{step} was not reached");
         let after = lab.inactive(&name);
         assert!(after == before || after.contains(">81920</memory>"), "{step} left\n{after}");
@@ -92,7 +96,9 @@ fn a_new_vm_whose_making_is_killed_is_made_by_the_next_sync() {
         let wish = manifest(&[(&name, lab.small("begun.qcow2"))]);
         assert!(wish.vms.contains_key(&name.parse::<DomainName>().unwrap()));
         let path = lab.path("plan.json");
-        PlanFile::new(lab.plan(&wish, &only(&wish))).write(&path).unwrap();
+        PlanFile::new(lab.plan(&wish, &only(&wish)), Machine::of(&lab.connection).unwrap())
+            .write(&path)
+            .unwrap();
         assert!(dies_at(step, &path), "{step} was not reached");
         lab.sync(&wish);
         assert!(lab.plan(&wish, &only(&wish)).is_empty(), "{step}");

@@ -147,6 +147,24 @@ impl<'c> Reader<'c> {
         Ok((version, capabilities))
     }
 
+    /// Which machine this libvirt is on: its host name, and the UUID it has of its host where it tells one.
+    ///
+    /// # Errors
+    /// [`VirshError`].
+    pub fn machine(&self) -> Result<(String, Option<String>), VirshError> {
+        let action = "tell its host's name";
+        let mut session = Session::open(self.connection, Access::Read)?;
+        let answers = session.ask(action, &["hostname", "capabilities"].map(str::to_owned))?;
+        self.refuse(action, &answers.complaints)?;
+        let texts: [String; 2] = answers.texts.try_into().unwrap_or_default();
+        let [hostname, capabilities] = texts;
+        let garbage = || self.connection.garbage(action, "its capabilities cannot be read");
+        let document = xml::read(&capabilities).map_err(|_| garbage())?;
+        let host = xml::child(document.root_element(), "host");
+        let uuid = host.and_then(|host| xml::child(host, "uuid")).map(xml::text);
+        Ok((hostname.trim().to_owned(), uuid))
+    }
+
     /// What `domcapabilities` prints for each kind of domain; empty where libvirt has no such kind. libvirt
     /// refuses this to readers, so the connection may write: the commands are fixed here.
     pub(crate) fn domain_capabilities(

@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use super::{ApplyError, Done};
 use crate::vm::edits::{cpu, graphics, network, paths};
-use crate::vm::plan::{Blueprint, DiskStep, Entry, disk_file, drawn_mac};
+use crate::vm::observe::look;
+use crate::vm::plan::{Blueprint, DiskStep, Entry, Files, disk_file, drawn_mac, is_here};
+use crate::vm::stale::stale_disk;
 use crate::vm::{Applied, Beside, Field, Meant, Values, current};
 
 /// Makes a VM.
@@ -20,16 +22,7 @@ pub(super) fn create(
     connection: &Connection,
 ) -> Result<Done, ApplyError> {
     let mut done = Done::new(entry);
-    let known = connection.reader().observe()?;
-    if known.iter().any(|observed| observed.name == entry.name) {
-        return Err(ApplyError::Changed { what: "there is one of that name now" });
-    }
-    let disk = blueprint.text(Field::DiskPath).map(Path::new);
-    let has_it =
-        |domain: Domain| domain.fields.disks.iter().filter_map(disk_file).any(|file| Some(file) == disk);
-    if known.iter().any(|observed| observed.inactive.domain().is_ok_and(has_it)) {
-        return Err(ApplyError::Changed { what: "another VM has its disk now" });
-    }
+    still_free(entry, blueprint, connection)?;
     let id = VmId::generate();
     let applied = entry.applied.clone().unwrap_or_default();
     let mac = mac(blueprint, id);
@@ -40,6 +33,9 @@ pub(super) fn create(
         done.step(step.to_string());
     }
     failpoint::hit("sync.disk-made");
+    // A large disk takes a while: somebody may have made a VM of that name, or with that disk, meanwhile.
+    let made = Entry { disk: None, ..entry.clone() };
+    still_free(&made, blueprint, connection)?;
     let writer = connection.writer();
     writer.define(&xml, true)?;
     failpoint::hit("sync.defined");
@@ -59,6 +55,29 @@ pub(super) fn create(
         done.step("it starts with the host");
     }
     Ok(done)
+}
+
+/// Whether nobody has the name and the disk of a new VM, and the disk is what the plan says.
+fn still_free(entry: &Entry, blueprint: &Blueprint, connection: &Connection) -> Result<(), ApplyError> {
+    let reader = connection.reader();
+    let known = reader.observe()?;
+    if known.iter().any(|observed| observed.name == entry.name) {
+        return Err(ApplyError::Changed { what: "there is one of that name now" });
+    }
+    let disk = blueprint.text(Field::DiskPath).map(Path::new);
+    let has_it =
+        |domain: Domain| domain.fields.disks.iter().filter_map(disk_file).any(|file| Some(file) == disk);
+    if known.iter().any(|observed| observed.inactive.domain().is_ok_and(has_it)) {
+        return Err(ApplyError::Changed { what: "another VM has its disk now" });
+    }
+    let mut files = Files::new();
+    if let Some(disk) = disk.filter(|_| reader.uri().is_ok_and(|uri| is_here(&uri))) {
+        files.insert(disk.to_owned(), look(disk));
+    }
+    match stale_disk(entry, &files) {
+        Some(what) => Err(ApplyError::Changed { what }),
+        None => Ok(()),
+    }
 }
 
 /// The fields of the XML that did not come out as planned.

@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::create::differences;
 use super::undo::{Defined, Trouble};
 use super::{ApplyError, Done, StateDir};
-use crate::vm::observe::{digest, look};
+use crate::vm::observe::{digest, look, power_state};
 use crate::vm::plan::{Action, DiskStep, Entry, FileSeen};
+use crate::vm::stale::stale_standing;
 use crate::vm::{Applied, Beside, Current, Field, Forecast, Meant, Values, current, edits};
 
 /// Changes a VM.
@@ -93,16 +94,25 @@ pub(super) fn prune(entry: &Entry, connection: &Connection, state: &StateDir) ->
     Ok(done)
 }
 
-/// The domain, where it is still the one the plan was made from: the whole of its XML is compared.
+/// The domain, where it is still the one the plan was made from: the whole of its XML is compared, and
+/// whether it runs or has a saved state.
 fn unchanged(entry: &Entry, connection: &Connection, id: VmId) -> Result<Domain, ApplyError> {
     let gone = ApplyError::Changed { what: "it is gone" };
-    let now = connection.reader().inactive(id)?.ok_or(gone)?;
-    if entry.digest.as_deref() != Some(digest(&now).as_str()) {
+    let observed = connection.reader().observe_one(id)?.ok_or(gone)?;
+    let now = &observed.inactive;
+    if entry.digest.as_deref() != Some(digest(now).as_str()) {
         let renamed = now.domain().is_ok_and(|domain| domain.name != entry.name);
         let what = if renamed { "it has another name" } else { "someone edited it" };
         return Err(ApplyError::Changed { what });
     }
-    Ok(now.domain()?)
+    let domain = now.domain()?;
+    // Neither a start nor a saved state shows in the XML, and each changes what a definition does.
+    let is_active = observed.state.is_active();
+    let standing = power_state(observed.state, observed.managed_save).standing(is_active);
+    match stale_standing(entry, standing) {
+        Some(what) => Err(ApplyError::Changed { what }),
+        None => Ok(domain),
+    }
 }
 
 /// Defines a VM, held against libvirt's schema; where what was there before does not fit that, without.

@@ -12,15 +12,15 @@ use crate::cli::error::{CliError, none_failed};
 use crate::cli::face::Face;
 use crate::cli::outcomes::{DoneVm, SyncOutcome};
 use crate::cli::render;
-use crate::manifest::{Environment, ManifestFile};
+use crate::manifest::{Environment, ManifestError, ManifestFile};
 use crate::subsystem::Failure;
 use crate::vm::Place;
 use crate::vm::apply::{ApplyError, Done, Report};
 use crate::vm::into_manifest::taken;
 use crate::vm::plan::{VmPlan, is_here};
-use crate::vm::plan_file::PlanFile;
+use crate::vm::plan_file::{Machine, PlanFile};
 use crate::vm::preflight::{Facts, Finding, preflight};
-use crate::vm::sync::{check_file, execute, execute_file, plan_sync};
+use crate::vm::sync::{execute, hold, plan_sync};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,7 +72,7 @@ pub(super) fn run(args: &SyncArgs, face: &Face) -> Result<u8, CliError> {
     let mut outcome = SyncOutcome::new(Some(manifest.path.clone()), plan, findings);
     if let Some(out) = &args.out {
         let path = place.current_dir.join(out);
-        PlanFile::new(outcome.plan.clone()).write(&path)?;
+        PlanFile::new(outcome.plan.clone(), Machine::of(&connection)?).write(&path)?;
         face.voice.note(&format!("wrote {}", path.display()));
     }
     if args.dry_run || args.out.is_some() {
@@ -96,14 +96,20 @@ fn from_file(path: &Path, dry_run: bool, place: &Place, face: &Face) -> Result<u
     if dry_run {
         return shown(&outcome.dry(), face);
     }
-    if !file.plan.taken().is_empty() {
-        // Before anything is written: a plan that is out of date changes no manifest either.
-        check_file(&file, &connection)?;
-        let manifest = place.manifest()?;
+    let state = place.state();
+    let held = hold(&file, &connection, &state)?;
+    // Before anything is written: a plan that is out of date changes no manifest either.
+    let manifest = match place.manifest() {
+        Ok(manifest) => Some(manifest),
+        // Who applies a reviewed plan needs no manifest, unless that is to change.
+        Err(ManifestError::NotFound { .. }) if file.plan.taken().is_empty() => None,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(manifest) = manifest {
+        held.is_of(&manifest)?;
         take_theirs(&file.plan, &manifest, place)?;
     }
-    let report = execute_file(&file, &connection, &place.state(), &mut teller(face.voice))?;
-    finish(outcome, report, face)
+    finish(outcome, held.apply(&mut teller(face.voice)), face)
 }
 
 /// Writes into the manifest what somebody changed by hand and is to stay. Tells whether there was any.
