@@ -299,7 +299,7 @@ impl Explain for PowerError {
 
 /// A name as a shell and the command line take it.
 pub fn quoted(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.+,:@%".contains(c);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.+,:@%/".contains(c);
     let quoted = if name.chars().all(is_plain) && !name.is_empty() {
         name.to_owned()
     } else {

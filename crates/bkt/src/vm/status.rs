@@ -83,7 +83,8 @@ impl VmStatus {
             // This manifest lists it too.
             Belonging::OtherManifest => self.refusal.is_none(),
             Belonging::Managed => {
-                self.changes.is_empty() && self.pending.is_empty() && self.refusal.is_none()
+                let is_whole = !self.notes.iter().any(Note::is_a_difference);
+                is_whole && self.changes.is_empty() && self.pending.is_empty() && self.refusal.is_none()
             }
             Belonging::Missing | Belonging::NotOurs | Belonging::Unreadable => false,
         }

@@ -9,7 +9,7 @@ use super::into_manifest::{captured, taken};
 use super::observe::observe;
 use super::plan::{Action, Decision, Entry, Options, VmPlan, manifest_id};
 use super::status::status;
-use super::sync::{SyncError, execute, plan_sync};
+use super::sync::{SyncError, execute, plan_sync, with_backups};
 use super::{Capture, CaptureOptions, Outcome, Place, capture};
 use crate::manifest::{Environment, ManifestFile};
 use crate::subsystem::{
@@ -51,6 +51,7 @@ impl Subsystem for VmSubsystem {
         let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
         let options = Options { manifest: Some(manifest_id(&manifest.path)), ..self.options.clone() };
         let plan = plan_sync(&connection, &manifest.manifest, &options).map_err(failed)?;
+        let plan = with_backups(plan, &self.place.state());
         Ok(Box::new(SyncPlan { subsystem: self, manifest, options, connection, plan }))
     }
 
@@ -193,8 +194,12 @@ impl Plan for CapturePlan<'_> {
 fn summary(plan: &VmPlan) -> Summary {
     let mut summary = Summary::default();
     for entry in &plan.vms {
-        summary.notes.extend(entry.notes.iter().map(|note| format!("{}: {note}", entry.name)));
-        let left: Vec<String> = details(entry, false);
+        summary
+            .notes
+            .extend(entry.notes.iter().map(|note| format!("{}: {}", entry.name, note.line(&entry.name))));
+        let mut left: Vec<String> = details(entry, false);
+        let differs = entry.notes.iter().filter(|note| note.is_a_difference());
+        left.extend(differs.map(ToString::to_string));
         let made: Vec<String> = details(entry, true);
         let verb = match &entry.action {
             Action::Keep => None,

@@ -9,7 +9,7 @@ use plasmavmc_types::{ErrorKind, Explain};
 
 use super::apply::{self, ApplyError, Done, Report, StateDir};
 use super::observe::{look, observe};
-use super::plan::{Options, VmPlan, is_here, plan};
+use super::plan::{Action, Note, Options, VmPlan, is_here, plan};
 use super::plan_file::{Machine, PlanFile, PlanFileError};
 use super::stale::{disks, stale};
 use crate::manifest::{ManifestFile, VmManifest};
@@ -57,6 +57,14 @@ pub fn plan_sync(
     Ok(plan(manifest, &observation, options))
 }
 
+/// The plan with a word on each VM that it makes anew although its XML was kept: somebody may want that back.
+pub fn with_backups(mut plan: VmPlan, state: &StateDir) -> VmPlan {
+    for entry in plan.vms.iter_mut().filter(|entry| matches!(entry.action, Action::Create { .. })) {
+        entry.notes.extend(state.last_backup(&entry.name).map(|path| Note::Kept { path }));
+    }
+    plan
+}
+
 /// Applies a plan that was made a moment ago from this manifest. What another sync did meanwhile is done.
 ///
 /// # Errors
@@ -78,7 +86,13 @@ pub fn execute(
     if stale.is_empty() {
         return Ok(apply::apply(shown, connection, state, told));
     }
-    if plan(manifest, &observation, options).is_empty() {
+    let again = plan(manifest, &observation, options);
+    // A VM to which nothing can be done any more is not one to which all was done.
+    let is_refused = |name: &str| {
+        let mut refused = again.vms.iter().filter(|entry| matches!(entry.action, Action::Refuse { .. }));
+        refused.any(|entry| entry.name == name)
+    };
+    if again.is_empty() && !stale.iter().any(|one| is_refused(&one.name)) {
         return Ok(Report::default());
     }
     Err(SyncError::Plan { source: PlanFileError::OutOfDate { stale } })

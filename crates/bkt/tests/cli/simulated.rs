@@ -61,9 +61,12 @@ fn a_capture_says_what_it_cannot_say_and_writes_nothing_then() {
 
 #[test]
 fn a_dry_run_plans_what_is_missing_and_writes_nothing() {
-    let env = TestEnv::with(
-        &ONE.replace("\"disk_size_gb\": 20", "\"disk_size_gb\": 20, \"create_if_missing\": true"),
-    );
+    let env = TestEnv::new();
+    let manifest = ONE.replace("\"disk_size_gb\": 20", "\"disk_size_gb\": 20, \"create_if_missing\": true");
+    env.write("manifests/vms.json", &manifest);
+    let refused = env.bkt(["--connect", "test:///default", "vm", "sync", "--dry-run"]).ended(2);
+    assert!(refused.stdout.contains("web: make it: `mkdir -p /images`"), "{refused}");
+    env.write("manifests/vms.json", manifest.replace("/images", env.repo().to_str().unwrap()));
     let answer = env.bkt(["--connect", "test:///default", "vm", "sync", "--dry-run", "--json"]).ended(2);
     env.holds("vm-sync", &answer);
     assert_eq!(answer.line()["outcome"]["plan"]["vms"][0]["action"], "create");
@@ -74,8 +77,10 @@ fn a_dry_run_plans_what_is_missing_and_writes_nothing() {
 
 #[test]
 fn a_reviewed_plan_is_refused_once_the_manifest_wants_something_else() {
+    let env = TestEnv::new();
     let text = ONE.replace("\"disk_size_gb\": 20", "\"disk_size_gb\": 20, \"create_if_missing\": true");
-    let env = TestEnv::with(&text);
+    let text = text.replace("/images", env.repo().to_str().unwrap());
+    env.write("manifests/vms.json", &text);
     let vm = |words: &[&str]| env.bkt([&["--connect", "test:///default", "vm", "sync"], words].concat());
     vm(&["--out", "plan.json"]).ended(2);
     let changed = text.replace("\"vcpus\": 2", "\"vcpus\": 3");

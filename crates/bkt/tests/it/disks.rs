@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use bkt::manifest::VmDefinition;
-use bkt::vm::plan::{Action, Entry, Options, Refusal};
+use bkt::vm::Danger;
+use bkt::vm::plan::{Action, Entry, Note, Options, Refusal};
+use bkt::vm::sync::with_backups;
 
 use crate::lab::{Lab, manifest, names};
 
@@ -86,4 +88,45 @@ fn a_disk_is_one_disk_by_each_of_its_names() {
     let wish = manifest(&[(&twins[0], definitions[0].clone()), (&twins[1], definitions[1].clone())]);
     let plan = lab.plan(&wish, &Options { only: Some(names(&wish)), ..Options::default() });
     assert!(plan.is_empty() && plan.leaves_something(), "{plan:?}");
+}
+
+#[test]
+fn a_disk_that_was_there_is_taken_as_it_is_and_is_offered_to_grow() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("took");
+    let disk = lab.path("took.qcow2");
+    let mut command = Command::new("qemu-img");
+    assert!(command.args(["create", "-q", "-f", "qcow2"]).arg(&disk).arg("3G").status().unwrap().success());
+    let wish =
+        manifest(&[(&name, VmDefinition { disk_size_gb: 4.try_into().unwrap(), ..lab.small("took.qcow2") })]);
+    let made = lab.sync(&wish);
+    let step = made.disk.unwrap().to_string();
+    assert_eq!(step, format!("takes the existing `{}` (qcow2, 3 GiB)", disk.display()));
+    let grown =
+        Options { only: Some(names(&wish)), allowed: [Danger::GrowDisks].into(), ..Options::default() };
+    let entry = lab.sync_with(&wish, &grown);
+    assert!(entry.changes.iter().all(|change| !change.drift.is_drift()), "{:?}", entry.changes);
+    let after = lab.plan(&wish, &grown);
+    assert!(after.is_empty() && !after.leaves_something(), "{after:?}");
+}
+
+#[test]
+fn a_disk_that_is_gone_is_told_and_an_undefined_vm_names_its_backup() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("gone");
+    let mut definition = lab.small("gone.qcow2");
+    lab.sync(&manifest(&[(&name, definition.clone())]));
+    definition.vcpus = 2.try_into().unwrap();
+    let wish = manifest(&[(&name, definition)]);
+    lab.sync(&wish);
+    let only = Options { only: Some(names(&wish)), ..Options::default() };
+    std::fs::rename(lab.path("gone.qcow2"), lab.path("elsewhere")).unwrap();
+    let gone = lab.plan(&wish, &only);
+    assert!(gone.is_empty() && gone.leaves_something(), "{gone:?}");
+    std::fs::rename(lab.path("elsewhere"), lab.path("gone.qcow2")).unwrap();
+    lab.libvirt.virsh(&["undefine", &name]);
+    let again = with_backups(lab.plan(&wish, &only), &lab.state());
+    let [Note::Kept { path }] = &again.vms[0].notes[..] else { panic!("{again:?}") };
+    lab.libvirt.virsh(&["define", path.to_str().unwrap()]);
+    assert!(!matches!(lab.plan(&wish, &only).vms[0].action, Action::Create { .. }));
 }

@@ -41,7 +41,12 @@ fn rows(entry: &Entry) -> Vec<Row> {
     };
     let mut rows = Vec::new();
     if let Action::Create { blueprint } = &entry.action {
-        rows.extend(made_of(blueprint).into_iter().map(|(field, wanted)| {
+        let mut made = made_of(blueprint);
+        if matches!(entry.disk, Some(DiskStep::Take { .. })) {
+            // It has the size it has.
+            made.retain(|(field, _)| *field != Field::DiskSizeGb);
+        }
+        rows.extend(made.into_iter().map(|(field, wanted)| {
             row(word, style, field.as_str(), String::new(), wanted, "when it is made".to_owned())
         }));
     }
@@ -55,6 +60,11 @@ fn rows(entry: &Entry) -> Vec<Row> {
         Some(DiskStep::Create { size_gb, .. }) => {
             let wanted = value(Field::DiskSizeGb, Some(&(*size_gb).into()));
             rows.push(row(word, style, "disk", "no file".to_owned(), wanted, "at once".to_owned()));
+        }
+        Some(DiskStep::Take { path, format, size_bytes }) => {
+            let now = format!("{format}, {}", super::style::size(*size_bytes));
+            let wanted = path.display().to_string();
+            rows.push(row(word, style, "disk", now, wanted, "takes the existing file".to_owned()));
         }
         Some(DiskStep::Grow { from_bytes, size_gb, .. }) => {
             let wanted = value(Field::DiskSizeGb, Some(&(*size_gb).into()));
@@ -127,7 +137,7 @@ fn effect(change: &Change) -> String {
 fn remarks(entry: &Entry) -> String {
     let mut text = String::new();
     for note in &entry.notes {
-        text.push_str(&format!("{}: {}\n", entry.name, printable(&note.to_string())));
+        text.push_str(&format!("{}: {}\n", entry.name, printable(&note.line(&entry.name))));
     }
     if !entry.pending.is_empty() {
         let fields = super::style::listed(&entry.pending);
@@ -185,6 +195,21 @@ mod tests {
     fn each_field_tells_what_becomes_of_it_and_when() {
         let outcome = SyncOutcome::new(Some("/src/manifests/vms.json".into()), planned(), Vec::new());
         insta::assert_snapshot!(plain(&sync(&outcome.dry(), Width::Unlimited)));
+    }
+
+    #[test]
+    fn a_disk_that_is_there_is_shown_as_it_is_and_not_as_it_is_wanted() {
+        let mut plan = planned();
+        plan.vms.retain(|entry| entry.name == "new");
+        let (path, format) = ("/d/new.qcow2".into(), plasmavmc_types::DiskFormat::Qcow2);
+        plan.vms[0].disk = Some(DiskStep::Take { path, format, size_bytes: 15 << 30 });
+        let Action::Create { blueprint } = &mut plan.vms[0].action else { panic!("{plan:?}") };
+        blueprint.values.insert(Field::DiskSizeGb, 20.into());
+        let shown = plain(&sync(&SyncOutcome::new(None, plan, Vec::new()).dry(), Width::Unlimited));
+        assert!(!shown.contains("20 GiB"), "{shown}");
+        let disk = shown.lines().find(|line| line.contains("takes the existing file")).unwrap();
+        let words: Vec<&str> = disk.split_whitespace().collect();
+        assert_eq!(words[..7], ["new", "create", "disk", "qcow2,", "15", "GiB", "/d/new.qcow2"], "{shown}");
     }
 
     #[test]

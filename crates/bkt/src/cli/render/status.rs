@@ -90,7 +90,7 @@ fn remarks(vm: &VmStatus) -> String {
         text.push('\n');
     }
     for note in &vm.notes {
-        let line = format!("{}: {note}", vm.name);
+        let line = format!("{}: {}", vm.name, note.line(&vm.name));
         text.push_str(&plasmavmc_term::text::printable(&line));
         text.push('\n');
     }

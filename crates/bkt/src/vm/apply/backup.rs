@@ -22,6 +22,9 @@ use sha2::{Digest, Sha256};
 /// How many backups of a domain are kept.
 const KEPT: usize = 20;
 
+/// The length of a UUID as text.
+const UUID_CHARS: usize = 36;
+
 /// Where `bkt` keeps state of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir {
@@ -69,6 +72,27 @@ impl StateDir {
             publish::remove(old)?;
         }
         Ok(path)
+    }
+}
+
+impl StateDir {
+    /// The newest XML that was kept of a VM of that name. What cannot be read is passed over.
+    pub fn last_backup(&self, name: &str) -> Option<PathBuf> {
+        let (dir, begin) = (self.root.join("backups"), format!("{}-", plain(name)));
+        let files = fs::read_dir(&dir).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut kept: Vec<(String, String)> = files
+            .filter_map(|file| {
+                // Behind the name are the UUID and the time, which sorts by age.
+                let time = file.strip_prefix(&begin)?.strip_suffix(".xml")?.get(UUID_CHARS..)?.to_owned();
+                Some((time, file))
+            })
+            .collect();
+        kept.sort();
+        let is_of_it = |path: &PathBuf| {
+            let xml = fs::read_to_string(path).ok().and_then(|text| DomainXml::parse(text).ok());
+            xml.and_then(|xml| xml.domain().ok()).is_some_and(|domain| domain.name == name)
+        };
+        kept.into_iter().rev().map(|(_, file)| dir.join(file)).find(is_of_it)
     }
 }
 
@@ -124,6 +148,29 @@ mod tests {
             (1..=KEPT as u64).map(|second| state.back_up("aaa", id, &xml, at(second)).unwrap()).collect();
         assert!(newest.iter().all(|path| path.exists()) && other.exists());
         assert_eq!(fs::read_dir(dir.path().join("bkt/backups")).unwrap().count(), KEPT + 1);
+    }
+
+    #[test]
+    fn the_last_backup_is_the_newest_of_the_very_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::below(dir.path());
+        assert_eq!(state.last_backup("web"), None);
+        let keep = |name: &str, id: VmId, second: u64| {
+            let xml = format!(
+                "<domain type='kvm'><name>{name}</name><uuid>{id}</uuid><memory unit='GiB'>2</memory>\
+                 <vcpu>2</vcpu><os><type arch='x86_64'>hvm</type></os></domain>"
+            );
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + second);
+            state.back_up(name, id, &DomainXml::parse(xml).unwrap(), now).unwrap()
+        };
+        let [high, low] = ["ffffffff-0000-7000-8000-000000000001", "00000000-0000-7000-8000-000000000001"];
+        keep("web", high.parse().unwrap(), 0);
+        let newest = keep("web", low.parse().unwrap(), 1);
+        for other in ["web-2", "we?b", "we_b"] {
+            keep(other, VmId::generate(), 2);
+        }
+        assert_eq!(state.last_backup("web"), Some(newest));
+        assert!(state.last_backup("we?b").is_some_and(|path| path != state.last_backup("we_b").unwrap()));
     }
 
     #[test]

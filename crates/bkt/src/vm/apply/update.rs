@@ -175,6 +175,7 @@ impl<'e> Planned<'e> {
         let Some(step) = &self.entry.disk else { return Ok(()) };
         match step {
             DiskStep::Create { path, size_gb } => disk_image::create(path, ByteSize::gib(*size_gb))?,
+            DiskStep::Take { .. } => {}
             DiskStep::Grow { path, size_gb, .. } => {
                 let disk = self.meant().disk(&self.domain.fields);
                 let format = disk.and_then(|disk| disk.format).unwrap_or(DiskFormat::Qcow2);

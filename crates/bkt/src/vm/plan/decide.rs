@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use plasmavmc_types::DiskFormat;
+use plasmavmc_types::{ByteSize, DiskFormat};
 use serde_json::Value;
 
 use super::existing::plan_existing;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::manifest::{IsoSource, VmDefinition, VmManifest};
 use crate::vm::wanted::{medium_path, said, wanted};
-use crate::vm::{Absent, Applied, Field, Standing};
+use crate::vm::{Absent, Applied, Field, Standing, Values};
 
 /// Decides what a sync does.
 pub fn plan(manifest: &VmManifest, observation: &Observation, options: &Options) -> VmPlan {
@@ -112,8 +112,9 @@ impl<'o> World<'o> {
             Ok(found) => found,
             Err(refusal) => return Entry::refused(name, refusal),
         };
+        let mut fields = wanted(definition, &is_usable).values;
+        disk_as_it_is(disk.as_ref(), &mut fields);
         let blueprint = Blueprint::new(said.values, self.observation.host.as_ref(), disk_format);
-        let fields = wanted(definition, &is_usable).values;
         Entry {
             disk,
             notes: said
@@ -142,12 +143,75 @@ impl<'o> World<'o> {
             }
             // Nobody looked: it is what a manifest's disks are.
             None | Some(FileSeen::Unreadable) => Ok((None, DiskFormat::Qcow2)),
-            Some(FileSeen::Disk { format, .. }) => Ok((None, *format)),
+            Some(FileSeen::Disk { format, size, length }) => {
+                let ground = self.observation.grounds.get(&path);
+                let real = ground.map_or(path.as_path(), |ground| &ground.real);
+                if let Some(what) = no_image(real, *format, *length) {
+                    return Err(Refusal::DiskUnfit { path, what: what.to_owned() });
+                }
+                let size_bytes = size.as_bytes();
+                Ok((Some(DiskStep::Take { path, format: *format, size_bytes }), *format))
+            }
             Some(FileSeen::Missing) if definition.create_if_missing => {
+                let ground = self.observation.grounds.get(&path);
+                if let Some(dir) = path.parent().filter(|_| ground.is_some_and(|ground| !ground.has_folder)) {
+                    return Err(Refusal::NoFolder { dir: dir.to_owned() });
+                }
                 Ok((Some(DiskStep::Create { path, size_gb }), DiskFormat::Qcow2))
             }
             Some(FileSeen::Missing) => Err(Refusal::DiskMissing { path }),
             Some(FileSeen::NotPlain { what }) => Err(Refusal::DiskUnfit { path, what: what.clone() }),
+        }
+    }
+}
+
+/// The folders in which a file that is not qcow2 is something else than a disk.
+const SYSTEM: [&str; 12] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/proc",
+    "/root/.ssh",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+];
+
+/// The smallest file without a header that is taken for a disk.
+const LEAST_RAW: ByteSize = ByteSize::mib(1);
+
+/// Why a file is not taken for a disk: a raw one has nothing in it that says so.
+fn no_image(real: &Path, format: DiskFormat, length: ByteSize) -> Option<&'static str> {
+    if format != DiskFormat::Raw {
+        None
+    } else if SYSTEM.iter().any(|folder| real.starts_with(folder)) {
+        Some("a file of the system, and no disk image")
+    } else if length < LEAST_RAW || !length.as_bytes().is_multiple_of(512) {
+        Some("no disk image: not qcow2, and a raw one has whole sectors of 512 bytes, and 1 MiB at least")
+    } else {
+        None
+    }
+}
+
+/// Notes the size that the disk of a new VM really has, and not the one that is wanted: what differs is the
+/// manifest's to change, and nobody's edit.
+fn disk_as_it_is(disk: Option<&DiskStep>, values: &mut Values) {
+    let size_gb = match disk {
+        Some(DiskStep::Create { size_gb, .. } | DiskStep::Grow { size_gb, .. }) => Some(*size_gb),
+        Some(DiskStep::Take { size_bytes, .. }) => {
+            size_bytes.is_multiple_of(1 << 30).then_some(size_bytes >> 30)
+        }
+        // Nobody could look.
+        None => None,
+    };
+    if let Some(value) = values.get_mut(&Field::DiskSizeGb) {
+        match size_gb {
+            Some(size_gb) => *value = size_gb.into(),
+            None => drop(values.remove(&Field::DiskSizeGb)),
         }
     }
 }

@@ -89,6 +89,8 @@ struct Compared<'a> {
     changes: Vec<Change>,
     /// The file of the disk that is meant, where it has one.
     disk: Option<PathBuf>,
+    /// The format it is read in.
+    format: Option<DiskFormat>,
     disk_size: Option<ByteSize>,
     /// The manifest's id.
     manifest: Option<String>,
@@ -98,6 +100,7 @@ impl<'a> Compared<'a> {
     fn new(world: &World<'_>, seen: &Seen, wanted: &'a Values, meant: Meant<'a>, options: &Options) -> Self {
         let fields = &seen.domain.fields;
         let beside = seen.beside(&world.observation.files, meant.disk(fields));
+        let format = meant.disk(fields).and_then(|disk| disk.format);
         let disk = meant.disk(fields).and_then(disk_file).map(Path::to_owned);
         let current = current(&seen.domain, &beside, &meant);
         let media = wanted.get(&Field::IsoSources).map(paths).unwrap_or_default();
@@ -112,7 +115,7 @@ impl<'a> Compared<'a> {
         };
         let changes = changes(wanted, &current, meant.applied, &situation, options);
         let manifest = options.manifest.clone();
-        Self { wanted, meant, current, changes, disk, disk_size: beside.disk_size, manifest }
+        Self { wanted, meant, current, changes, disk, format, disk_size: beside.disk_size, manifest }
     }
 
     fn is_changed(&self, field: Field) -> bool {
@@ -140,7 +143,10 @@ impl<'a> Compared<'a> {
         let mut notes = Vec::new();
         if let Some(path) = self.disk.clone().filter(|_| self.wanted.contains_key(&Field::DiskPath)) {
             match world.observation.files.get(&path) {
-                Some(FileSeen::Missing) => notes.push(Note::DiskGone { path }),
+                Some(FileSeen::Missing) => {
+                    let size_gb = self.wanted.get(&Field::DiskSizeGb).and_then(Value::as_u64);
+                    notes.push(Note::DiskGone { path, format: self.format, size_gb });
+                }
                 Some(FileSeen::Unreadable) if applied.is_none() => notes.push(Note::DiskUnreadable { path }),
                 _ => {}
             }

@@ -24,6 +24,8 @@ mod origin;
 mod text;
 
 #[cfg(test)]
+mod disk_tests;
+#[cfg(test)]
 mod hands_tests;
 #[cfg(test)]
 mod tests;
@@ -39,7 +41,7 @@ pub use observation::{
     FileSeen, Files, Ground, Grounds, Host, Observation, Seen, Unreadable, disk_file, is_here,
 };
 pub use origin::manifest_id;
-use plasmavmc_types::VmId;
+use plasmavmc_types::{DiskFormat, VmId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub use text::shown;
@@ -183,6 +185,11 @@ pub enum Refusal {
         /// What it is.
         what: String,
     },
+    /// Its disk is to be made in a folder that is not there.
+    NoFolder {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A new VM's installer is missing.
     MediumGone {
         /// The medium.
@@ -204,6 +211,15 @@ pub enum DiskStep {
         path: PathBuf,
         /// Its size in GiB.
         size_gb: u64,
+    },
+    /// A disk that is there becomes the VM's.
+    Take {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: DiskFormat,
+        /// The size it shows to the guest, in bytes.
+        size_bytes: u64,
     },
     /// A disk is made larger.
     Grow {
@@ -248,6 +264,15 @@ pub enum Note {
     DiskGone {
         /// The file.
         path: PathBuf,
+        /// The format the VM reads it in.
+        format: Option<DiskFormat>,
+        /// The size that is wanted, in GiB.
+        size_gb: Option<u64>,
+    },
+    /// There is no VM of that name any more, and its XML was kept.
+    Kept {
+        /// The file.
+        path: PathBuf,
     },
     /// Its disk's size cannot be read by this user.
     DiskUnreadable {
@@ -288,6 +313,13 @@ impl VmPlan {
     }
 }
 
+impl Note {
+    /// Whether it is something that a person has to settle.
+    pub const fn is_a_difference(&self) -> bool {
+        matches!(self, Self::DiskGone { .. })
+    }
+}
+
 impl Entry {
     /// Whether nothing is done.
     pub fn is_empty(&self) -> bool {
@@ -297,7 +329,9 @@ impl Entry {
     /// Whether something differs from the manifest that is left as it is.
     pub fn leaves_something(&self) -> bool {
         let left = |change: &Change| matches!(change.decision, Decision::Leave | Decision::Blocked);
-        matches!(self.action, Action::Refuse { .. }) || self.changes.iter().any(left)
+        matches!(self.action, Action::Refuse { .. })
+            || self.changes.iter().any(left)
+            || self.notes.iter().any(Note::is_a_difference)
     }
 
     /// The changes that are made.

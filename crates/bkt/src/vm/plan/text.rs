@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use plasmavmc_types::{ByteSize, DiskFormat};
 use serde_json::Value;
 
 use super::{Action, Change, Decision, DiskStep, Note, Refusal};
@@ -71,6 +72,7 @@ impl fmt::Display for Refusal {
                 path.display()
             ),
             Self::DiskUnfit { path, what } => write!(f, "its disk `{}` is {what}", path.display()),
+            Self::NoFolder { dir } => write!(f, "the folder `{}` of its disk does not exist", dir.display()),
             Self::MediumGone { path } => write!(f, "its medium `{}` does not exist", path.display()),
             Self::Runs => f.write_str("it left the manifest, and it runs"),
             Self::HasSavedState => f.write_str("it left the manifest, and it has a saved state"),
@@ -99,13 +101,48 @@ impl Refusal {
             Self::DiskMissing { .. } => "set `\"create_if_missing\": true`, or put the disk there".to_owned(),
             Self::DiskUnder { path, .. } => format!(
                 "give `{name}` an overlay of its own: `qemu-img create -f qcow2 -F qcow2 -b {} NEW`",
-                path.display()
+                quoted(&path.display().to_string())
             ),
             Self::DiskTaken { by, .. } => format!("give `{name}` a disk of its own, or let go of `{by}`"),
-            Self::DiskUnfit { .. } => "name a disk image, not a link or a device".to_owned(),
+            Self::DiskUnfit { .. } => {
+                "name the file of a disk image, qcow2 or raw; a link has to lead to one".to_owned()
+            }
+            Self::NoFolder { dir } => format!("make it: `mkdir -p {}`", quoted(&dir.display().to_string())),
             Self::MediumGone { .. } => "put it there, or take it out of `iso_sources`".to_owned(),
             Self::Runs => format!("stop it first: `bkt vm stop {name}`"),
             Self::HasSavedState => "start it, or drop the state with `virsh managedsave-remove`".to_owned(),
+        }
+    }
+}
+
+impl Note {
+    /// What a person can do about it, with something to type, where there is something.
+    pub fn hint(&self, name: &str) -> Option<String> {
+        match self {
+            Self::Absent(Absent::NotFetched { .. }) => {
+                Some(format!("download it: `bkt vm fetch {}`", quoted(name)))
+            }
+            Self::DiskGone { path, format, size_gb } => {
+                let format = format.unwrap_or(DiskFormat::Qcow2);
+                let size = size_gb.map_or_else(|| "SIZE".to_owned(), |size| format!("{size}G"));
+                Some(format!(
+                    "bring it back, or make an empty one: `qemu-img create -f {format} {} {size}`",
+                    quoted(&path.display().to_string())
+                ))
+            }
+            Self::Kept { path } => Some(format!(
+                "to have it back as it was: `virsh define {}`",
+                quoted(&path.display().to_string())
+            )),
+            _ => None,
+        }
+    }
+
+    /// It, and what to do about it, in one line.
+    pub fn line(&self, name: &str) -> String {
+        match self.hint(name) {
+            Some(hint) => format!("{self}; {hint}"),
+            None => self.to_string(),
         }
     }
 }
@@ -115,6 +152,10 @@ impl fmt::Display for DiskStep {
         match self {
             Self::Create { path, size_gb } => {
                 write!(f, "make the disk `{}` of {size_gb} GiB", path.display())
+            }
+            Self::Take { path, format, size_bytes } => {
+                let (path, size) = (path.display(), ByteSize::bytes(*size_bytes));
+                write!(f, "takes the existing `{path}` ({format}, {size})")
             }
             Self::Grow { path, size_gb, .. } => write!(f, "grow `{}` to {size_gb} GiB", path.display()),
         }
@@ -145,7 +186,8 @@ impl fmt::Display for Note {
             }
             Self::OtherManifest { manifest } => write!(f, "it is in the hands of {manifest}"),
             Self::Copied { of } => write!(f, "it is a copy of `{of}`, or was renamed, and is left alone"),
-            Self::DiskGone { path } => write!(f, "its disk `{}` is gone", path.display()),
+            Self::DiskGone { path, .. } => write!(f, "its disk `{}` is gone", path.display()),
+            Self::Kept { .. } => f.write_str("a VM of this name was here before, and its XML was kept"),
             Self::DiskUnreadable { path } => {
                 write!(f, "you may not read its disk `{}`, so its size is not compared", path.display())
             }

@@ -11,7 +11,7 @@ use crate::cli::face::Face;
 use crate::cli::outcomes::SyncOutcome;
 use crate::vm::observe::read_dumps;
 use crate::vm::plan::plan;
-use crate::vm::sync::plan_sync;
+use crate::vm::sync::{plan_sync, with_backups};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,6 +48,7 @@ pub(super) fn run(args: &PlanArgs, face: &Face) -> Result<u8, CliError> {
         None => {
             let connection = place.connection(&manifest.manifest)?;
             let plan = plan_sync(&connection, &manifest.manifest, &options)?;
+            let plan = with_backups(plan, &place.state());
             let findings = findings(&connection, &plan)?;
             SyncOutcome::new(Some(manifest.path), plan, findings)
         }

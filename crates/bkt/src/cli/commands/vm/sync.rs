@@ -20,7 +20,7 @@ use crate::vm::into_manifest::taken;
 use crate::vm::plan::{VmPlan, is_here};
 use crate::vm::plan_file::{Machine, PlanFile};
 use crate::vm::preflight::{Facts, Finding, preflight};
-use crate::vm::sync::{execute, hold, plan_sync};
+use crate::vm::sync::{execute, hold, plan_sync, with_backups};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,7 +67,7 @@ pub(super) fn run(args: &SyncArgs, face: &Face) -> Result<u8, CliError> {
     let manifest = place.manifest()?;
     let options = args.flags.options(&manifest)?;
     let connection = place.connection(&manifest.manifest)?;
-    let plan = plan_sync(&connection, &manifest.manifest, &options)?;
+    let plan = with_backups(plan_sync(&connection, &manifest.manifest, &options)?, &place.state());
     let findings = findings(&connection, &plan)?;
     let mut outcome = SyncOutcome::new(Some(manifest.path.clone()), plan, findings);
     if let Some(out) = &args.out {
