@@ -10,6 +10,7 @@ use crate::workspace::{Finding, Package};
 /// Never: backend to engine, engine to host, backend to backend, a library to the terminal.
 const LAYERS: &[(&str, &[&str])] = &[
     ("plasmavmc-types", &[]),
+    ("plasmavmc-source", &["plasmavmc-types"]),
     ("plasmavmc-hypervisor", &["plasmavmc-types"]),
     ("plasmavmc-engine", &["plasmavmc-types", "plasmavmc-hypervisor"]),
     ("plasmavmc-host", &["plasmavmc-types"]),
@@ -19,12 +20,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plasmavmc-guest", &["plasmavmc-types", "plasmavmc-host", "castra-agent-proto"]),
     ("plasmavmc-kvm", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host", "castra-agent-proto"]),
     ("plasmavmc-libvirt", &["plasmavmc-types", "plasmavmc-hypervisor", "plasmavmc-host"]),
-    ("plasmavmc-term", &["plasmavmc-types"]),
+    ("plasmavmc-term", &["plasmavmc-types", "plasmavmc-source"]),
     ("plasmavmc-cli", &["plasmavmc-types", "plasmavmc-term"]),
     (
         "bkt",
         &[
             "plasmavmc-types",
+            "plasmavmc-source",
             "plasmavmc-hypervisor",
             "plasmavmc-engine",
             "plasmavmc-host",
@@ -37,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "castra",
         &[
             "plasmavmc-types",
+            "plasmavmc-source",
             "plasmavmc-hypervisor",
             "plasmavmc-engine",
             "plasmavmc-host",

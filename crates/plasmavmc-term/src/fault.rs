@@ -15,6 +15,7 @@
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use plasmavmc_source::{Code, Fault};
 
 use crate::Width;
 use crate::text::count;
@@ -36,6 +37,22 @@ pub struct SourceFault<'a> {
     pub span: Option<Range<usize>>,
     /// What to write instead.
     pub help: Option<&'a str>,
+}
+
+impl<'a> SourceFault<'a> {
+    /// A fault as it is shown in the text it was found in.
+    pub fn of<C: Code>(fault: &'a Fault<C>, source: &'a str) -> Self {
+        let related = fault.related.as_ref();
+        Self {
+            file: fault.file.display().to_string(),
+            source,
+            code: fault.code.as_str(),
+            message: &fault.message,
+            label: related.map(|it| format!("{} (line {})", it.label, it.position.line)).unwrap_or_default(),
+            span: Some(fault.span.start..fault.span.end),
+            help: fault.suggestion.as_deref(),
+        }
+    }
 }
 
 /// Faults shown in full. A file with more has one cause that repeats, and a person reads no further.
@@ -89,13 +106,6 @@ fn on_chars(source: &str, span: &Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// The line and the column of a byte, both from 1, the column in characters.
-pub(crate) fn position(source: &str, byte: usize) -> (usize, usize) {
-    let before = &source[..source.floor_char_boundary(byte.min(source.len()))];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,13 +154,6 @@ mod tests {
         let text = render_faults(&vec![fault(None); 53], Width::columns(80));
         assert_eq!(text.matches("memmory").count(), SHOWN);
         assert!(plain(&text).ends_with("\n… and 3 more faults\n"));
-    }
-
-    #[test]
-    fn a_position_counts_characters() {
-        let accent = SOURCE.find('é').unwrap();
-        assert_eq!(position(SOURCE, accent + 2), (4, 11));
-        assert_eq!(position("", 9), (1, 1));
     }
 
     proptest! {

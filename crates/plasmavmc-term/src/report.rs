@@ -14,11 +14,12 @@
 
 use std::error::Error;
 
+use plasmavmc_source::SourceMap;
 use plasmavmc_types::{ErrorKind, Explain};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
-use crate::fault::{SourceFault, position, render_faults};
+use crate::fault::{SourceFault, render_faults};
 use crate::screen::{Width, style, styled};
 use crate::text::printable;
 use crate::{Stderr, Stdout, StdoutError};
@@ -163,12 +164,12 @@ fn kinds(_: &mut SchemaGenerator) -> Schema {
 
 impl FaultRecord {
     fn of(fault: &SourceFault<'_>) -> Self {
-        let place = fault.span.as_ref().map(|span| position(fault.source, span.start));
+        let place = fault.span.as_ref().map(|span| SourceMap::new(fault.source).position(span.start));
         Self {
             code: fault.code.to_owned(),
             file: fault.file.clone(),
-            line: place.map(|place| place.0),
-            column: place.map(|place| place.1),
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
             message: fault.message.to_owned(),
             label: fault.label.clone(),
             help: fault.help.map(ToOwned::to_owned),

@@ -9,7 +9,7 @@ use plasmavmc_term::{Report, SourceFault, Width};
 use plasmavmc_types::{ErrorKind, Explain};
 
 use crate::env::EnvError;
-use crate::manifest::{Fault, ManifestError};
+use crate::manifest::ManifestError;
 use crate::subsystem::{Failure, SubsystemError};
 use crate::vm::plan_file::PlanFileError;
 use crate::vm::power::PowerError;
@@ -119,22 +119,8 @@ fn with_faults<E: Explain + ?Sized>(error: &E, chain: &(dyn Error + 'static), wi
         }
     });
     let Some((text, faults)) = faulty else { return report };
-    let faults: Vec<SourceFault<'_>> = faults.iter().map(|fault| source_fault(fault, text)).collect();
+    let faults: Vec<SourceFault<'_>> = faults.iter().map(|fault| SourceFault::of(fault, text)).collect();
     report.with_faults(&faults, width)
-}
-
-/// A fault as it is shown.
-fn source_fault<'a>(fault: &'a Fault, text: &'a str) -> SourceFault<'a> {
-    let related = fault.related.as_ref();
-    SourceFault {
-        file: fault.file.display().to_string(),
-        source: text,
-        code: fault.code.as_str(),
-        message: &fault.message,
-        label: related.map(|it| format!("{} (line {})", it.label, it.position.line)).unwrap_or_default(),
-        span: Some(fault.span.start..fault.span.end),
-        help: fault.suggestion.as_deref(),
-    }
 }
 
 impl Explain for CliError {

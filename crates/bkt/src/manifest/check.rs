@@ -6,10 +6,11 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::path::PathBuf;
 
+use plasmavmc_source::At;
 use plasmavmc_types::MacAddr;
 
+use super::Faults;
 use super::definition::{IsoSource, VmDefinition};
-use super::fault::{At, Faults};
 use super::name::DomainName;
 use super::rule::Rule;
 

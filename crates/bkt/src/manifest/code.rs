@@ -1,36 +1,8 @@
-//! The stable names of the kinds of faults.
+//! The stable names of the kinds of faults of a manifest.
 //!
-//! A name once released keeps its meaning. Tests: below; the page that lists them is generated.
+//! A name once released keeps its meaning. Tests: `tests/manifest`; the page that lists them is generated.
 
-use std::fmt;
-
-use schemars::JsonSchema;
-use serde::Serialize;
-
-macro_rules! codes {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+) => {
-        /// The stable name of a kind of fault.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum FaultCode {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl FaultCode {
-            /// Every code, in the order of its declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The code as text, in kebab case: the same as in JSON.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $text,)+
-                }
-            }
-        }
-    };
-}
-
-codes! {
+plasmavmc_source::codes! {
     /// The text is not UTF-8.
     NotUtf8 = "not-utf8",
     /// The text is not JSON, or has what only relatives of JSON have.
@@ -75,22 +47,4 @@ codes! {
     TooMany = "too-many",
     /// There are more faults than are shown.
     TooManyFaults = "too-many-faults",
-}
-
-impl fmt::Display for FaultCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_is_written_the_same_in_json() {
-        for code in FaultCode::ALL {
-            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
-        }
-    }
 }

@@ -12,9 +12,9 @@ use jsonc_parser::ast::{Object, ObjectProp, Value as Node};
 use jsonc_parser::common::Ranged;
 use serde_json::{Value, json};
 
+use super::Fault;
 use super::definition::VmManifest;
 use super::error::ManifestError;
-use super::fault::Fault;
 use super::name::DomainName;
 use super::read::{Environment, parse};
 use super::walk::key_of;

@@ -2,16 +2,15 @@
 //!
 //! Tests: with the file, and below.
 
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use plasmavmc_host::HostError;
+use plasmavmc_source::{FileError, FileProblem, count_faults};
 use plasmavmc_types::{ErrorKind, Explain};
 
 use super::Fault;
 use super::file::DEFAULT_PATH;
-use super::limits::MAX_FILE_BYTES;
 
 /// Why there is no manifest, or why it was not changed. Its `Display` never repeats its source.
 #[derive(Debug, thiserror::Error)]
@@ -23,47 +22,11 @@ pub enum ManifestError {
         /// Where the search began.
         searched_from: PathBuf,
     },
-    /// The named manifest is not there.
-    #[error("there is no manifest at `{}`", path.display())]
-    Missing {
-        /// The path as given.
-        path: PathBuf,
-    },
-    /// What is there is no file.
-    #[error("the manifest `{}` is {found}, not a file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-        /// What it is.
-        found: NotAFile,
-    },
-    /// The file is larger than any manifest.
-    #[error("the manifest `{}` is larger than {} MiB", path.display(), MAX_FILE_BYTES >> 20)]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The search left the directory it began in and found somebody else's manifest.
-    #[error("`{}` belongs to another user (id {owner})", path.display())]
-    ForeignOwner {
-        /// The manifest.
-        path: PathBuf,
-        /// The id of its owner.
-        owner: u32,
-    },
-    /// A file operation failed.
-    #[error("failed to {action} `{}`", path.display())]
-    Io {
-        /// What was being done, as an infinitive: "open".
-        action: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's answer.
-        #[source]
-        source: io::Error,
-    },
+    /// What is there cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The manifest has faults.
-    #[error("`{}` has {}", path.display(), count(faults.len()))]
+    #[error("`{}` has {}", path.display(), count_faults(faults.len()))]
     Faulty {
         /// The manifest.
         path: PathBuf,
@@ -89,43 +52,6 @@ pub enum ManifestError {
     Write(#[source] HostError),
 }
 
-/// What something is that should be a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotAFile {
-    /// A directory.
-    Directory {
-        /// Whether a manifest is in it.
-        holds_manifest: bool,
-    },
-    /// A named pipe.
-    Fifo,
-    /// A socket.
-    Socket,
-    /// A device.
-    Device,
-}
-
-impl fmt::Display for NotAFile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Directory { .. } => "a directory",
-            Self::Fifo => "a named pipe",
-            Self::Socket => "a socket",
-            Self::Device => "a device",
-        })
-    }
-}
-
-impl ManifestError {
-    pub(super) fn from_io(action: &'static str, path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing { path },
-            _ => Self::Io { action, path, source },
-        }
-    }
-}
-
 impl Explain for ManifestError {
     fn kind(&self) -> ErrorKind {
         match self {
@@ -138,21 +64,14 @@ impl Explain for ManifestError {
 
     fn hints(&self) -> Vec<String> {
         let hint = match self {
-            Self::NotFound { .. } | Self::Missing { .. } => {
+            Self::NotFound { .. } | Self::File(FileError { problem: FileProblem::Missing, .. }) => {
                 "write one from the VMs there are with `bkt vm capture`, or name one with `--manifest PATH`"
                     .to_owned()
             }
-            Self::NotAFile { path, found: NotAFile::Directory { holds_manifest: true } } => {
-                format!("name the file in it: `--manifest {}`", path.join("vms.json").display())
-            }
-            Self::ForeignOwner { path, .. } => {
-                format!("if you trust it, name it: `--manifest {}`", path.display())
-            }
+            Self::File(error) => return error.hints(),
             Self::Faulty { .. } => {
                 "`bkt schema` prints the format, for editors that complete and check it".to_owned()
             }
-            Self::NotAFile { .. } | Self::TooLarge { .. } => "name a file with `--manifest PATH`".to_owned(),
-            Self::Io { path, .. } => format!("see what is there: `ls -ld {}`", path.display()),
             Self::Changed { .. } => "look at what changed, and run the command again".to_owned(),
             Self::Unsayable { .. } => {
                 "change the manifest by hand; `bkt schema` prints the format".to_owned()
@@ -182,12 +101,10 @@ fn write_hints(error: &HostError) -> Vec<String> {
     }
 }
 
-fn count(faults: usize) -> String {
-    if faults == 1 { "a fault".to_owned() } else { format!("{faults} faults") }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -5,25 +5,29 @@
 //! (nothing)           manifests/vms.json here, or in a directory above
 //! ```
 //!
-//! Above the current directory only manifests of the user or of root are taken: in a shared directory
-//! such as `/tmp` anybody could put one. What is not a file is never waited for. A manifest is replaced
+//! Whose manifest is taken, and that nothing is waited for, is [`plasmavmc_source`]'s. A manifest is replaced
 //! only where it is still the one that was read. Tests: below.
 
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use plasmavmc_host::{IoContext, publish};
+use plasmavmc_source::{FileError, FileProblem, Format};
 use sha2::{Digest, Sha256};
 
 use super::definition::VmManifest;
-use super::error::{ManifestError, NotAFile};
+use super::error::ManifestError;
 use super::limits::MAX_FILE_BYTES;
 use super::read::{Environment, parse_bytes};
 
 /// The manifest's place in a repository.
 pub const DEFAULT_PATH: &str = "manifests/vms.json";
+
+/// What a manifest is among the files people write.
+static FORMAT: Format =
+    Format { noun: "manifest", place: DEFAULT_PATH, option: "--manifest", max_bytes: MAX_FILE_BYTES };
 
 /// A manifest without VMs, to begin with.
 const EMPTY: &str = "{\n  \"vms\": {}\n}\n";
@@ -54,24 +58,11 @@ enum State {
 /// # Errors
 /// [`ManifestError`] where there is none, or what is there is not one.
 pub fn find(current_dir: &Path, named: Option<&Path>) -> Result<PathBuf, ManifestError> {
-    if let Some(named) = named {
-        let path = current_dir.join(named);
-        return match look(&path)? {
-            Some(_) => Ok(path),
-            None => Err(ManifestError::Missing { path: named.to_owned() }),
-        };
-    }
-    let user = rustix::process::geteuid().as_raw();
-    for directory in current_dir.ancestors() {
-        let path = directory.join(DEFAULT_PATH);
-        let Some(metadata) = look(&path)? else { continue };
-        let owner = metadata.uid();
-        return match directory == current_dir || owner == user || owner == 0 {
-            true => Ok(path),
-            false => Err(ManifestError::ForeignOwner { path, owner }),
-        };
-    }
-    Err(ManifestError::NotFound { searched_from: current_dir.to_owned() })
+    let found = match named {
+        Some(named) => Some(FORMAT.named(current_dir, named)?),
+        None => FORMAT.nearest(current_dir)?,
+    };
+    found.ok_or_else(|| ManifestError::NotFound { searched_from: current_dir.to_owned() })
 }
 
 impl ManifestFile {
@@ -80,7 +71,7 @@ impl ManifestFile {
     /// # Errors
     /// [`ManifestError`]; faults of the text all at once.
     pub fn load(path: &Path, home: Option<&Path>) -> Result<Self, ManifestError> {
-        let bytes = read(path)?;
+        let bytes = FORMAT.read(path)?;
         let file = path.to_owned();
         let state = State::Read { digest: digest(&bytes) };
         match parse_bytes(&bytes, Environment { file: path, home }) {
@@ -101,7 +92,7 @@ impl ManifestFile {
     /// As [`ManifestFile::load`].
     pub fn load_or_begin(path: &Path, home: Option<&Path>) -> Result<Self, ManifestError> {
         match Self::load(path, home) {
-            Err(ManifestError::Missing { .. }) => Ok(Self {
+            Err(ManifestError::File(FileError { problem: FileProblem::Missing, .. })) => Ok(Self {
                 path: path.to_owned(),
                 text: EMPTY.to_owned(),
                 manifest: VmManifest::default(),
@@ -133,12 +124,12 @@ impl ManifestFile {
                 false => Err(changed()),
             };
         };
-        let target = fs::canonicalize(&self.path)
-            .map_err(|source| ManifestError::from_io("resolve", &self.path, source))?;
-        let metadata = look(&target)?.ok_or_else(changed)?;
+        let target =
+            fs::canonicalize(&self.path).map_err(|source| FORMAT.failed("resolve", &self.path, source))?;
+        let metadata = FORMAT.look(&target)?.ok_or_else(changed)?;
         let file = filled(&target, text, metadata.mode() & 0o7777)?;
         // As late as can be: what is between this look and the renaming is a few system calls.
-        if digest(&read(&target)?) != *known {
+        if digest(&FORMAT.read(&target)?) != *known {
             return Err(changed());
         }
         publish::persist(file, &target).map_err(ManifestError::Write)
@@ -162,54 +153,11 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The bytes of the manifest at `path`.
-fn read(path: &Path) -> Result<Vec<u8>, ManifestError> {
-    let io = |action| move |source| ManifestError::from_io(action, path, source);
-    // Not waiting matters to a FIFO that takes the file's place between a look and the opening.
-    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(nonblock).open(path).map_err(io("open"))?;
-    check_kind(path, &file.metadata().map_err(io("read"))?)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(io("read"))?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(ManifestError::TooLarge { path: path.to_owned() });
-    }
-    Ok(bytes)
-}
-
-/// Looks at what is at `path` without opening it; none where nothing is.
-fn look(path: &Path) -> Result<Option<Metadata>, ManifestError> {
-    match fs::metadata(path) {
-        Ok(metadata) => {
-            check_kind(path, &metadata)?;
-            Ok(Some(metadata))
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(source) => Err(ManifestError::from_io("look at", path, source)),
-    }
-}
-
-fn check_kind(path: &Path, metadata: &Metadata) -> Result<(), ManifestError> {
-    let kind = metadata.file_type();
-    let found = if kind.is_file() {
-        return Ok(());
-    } else if kind.is_dir() {
-        NotAFile::Directory { holds_manifest: path.join("vms.json").is_file() }
-    } else if kind.is_fifo() {
-        NotAFile::Fifo
-    } else if kind.is_socket() {
-        NotAFile::Socket
-    } else {
-        NotAFile::Device
-    };
-    Err(ManifestError::NotAFile { path: path.to_owned(), found })
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use plasmavmc_types::Explain;
 
     use super::*;
 
@@ -227,30 +175,13 @@ mod tests {
         let below = root.join("a/b");
         fs::create_dir_all(&below).unwrap();
         fs::create_dir(root.join("manifests")).unwrap();
-        assert!(matches!(find(&root.join("a"), Some("x.json".as_ref())), Err(ManifestError::Missing { .. })));
+        let missing = find(&root.join("a"), Some("x.json".as_ref())).unwrap_err();
+        assert!(missing.hints()[0].contains("`bkt vm capture`"), "{missing}");
+        assert!(matches!(find(&root.join("a"), None), Err(ManifestError::NotFound { .. })));
         fs::write(root.join(DEFAULT_PATH), ONE).unwrap();
         assert_eq!(find(&below, None).unwrap(), root.join(DEFAULT_PATH));
         fs::write(below.join("x.json"), ONE).unwrap();
         assert_eq!(find(&below, Some("x.json".as_ref())).unwrap(), below.join("x.json"));
-    }
-
-    #[test]
-    fn what_is_not_a_file_is_refused_at_once() {
-        let (_dir, root) = dir();
-        let fifo = root.join("fifo");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, 0o600.into()).unwrap();
-        let kind = |path: &Path| match read(path) {
-            Err(ManifestError::NotAFile { found, .. }) => found,
-            other => panic!("{}: {other:?}", path.display()),
-        };
-        assert_eq!(kind(&fifo), NotAFile::Fifo);
-        assert_eq!(kind(Path::new("/dev/zero")), NotAFile::Device);
-        assert_eq!(kind(&root), NotAFile::Directory { holds_manifest: false });
-        fs::write(root.join("vms.json"), ONE).unwrap();
-        assert_eq!(kind(&root), NotAFile::Directory { holds_manifest: true });
-        let file = File::create(root.join("large")).unwrap();
-        file.set_len(1 << 40).unwrap();
-        assert!(matches!(read(&root.join("large")), Err(ManifestError::TooLarge { .. })));
     }
 
     #[test]

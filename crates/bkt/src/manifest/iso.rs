@@ -5,9 +5,10 @@
 use std::collections::HashMap;
 
 use plasmavmc_host::image::Digest;
+use plasmavmc_source::At;
 
+use super::Faults;
 use super::definition::IsoSource;
-use super::fault::{At, Faults};
 use super::limits::{MAX_ISO_SOURCES, MAX_URL_BYTES};
 use super::path;
 use super::read::Environment;

@@ -44,5 +44,4 @@ pub const MAX_ISO_SOURCES: usize = 5;
 /// The deepest nesting of a manifest: ours has 5 levels, and keys like comments may hold more.
 pub const MAX_NESTING: usize = 32;
 
-/// The most faults of one report; what follows is counted only.
-pub const MAX_FAULTS: usize = 100;
+pub use plasmavmc_source::MAX_FAULTS;

@@ -14,18 +14,15 @@ mod definition;
 mod document;
 mod edit;
 mod error;
-mod fault;
 mod file;
 mod iso;
 pub mod limits;
 mod name;
 mod path;
-mod position;
 mod read;
 mod reference;
 mod rule;
 mod schema;
-mod suggest;
 mod syntax;
 mod walk;
 mod words;
@@ -33,17 +30,22 @@ mod words;
 pub use code::FaultCode;
 pub use definition::{IsoSource, VmDefinition, VmManifest};
 pub use edit::Edits;
-pub use error::{ManifestError, NotAFile};
-pub use fault::{Fault, Related};
+pub use error::ManifestError;
 pub use file::{DEFAULT_PATH, ManifestFile, find};
 pub use name::{BadName, DomainName};
 pub use path::collapse;
-pub use position::{Position, Span};
+pub(crate) use plasmavmc_source::nearest;
+pub use plasmavmc_source::{FileError, FileProblem, NotAFile, Position, Related, Span};
 pub use read::{Environment, parse, parse_bytes};
 pub use reference::reference_markdown;
 pub use schema::schema;
-pub(crate) use suggest::nearest;
 pub use words::{
     BootChoice, CpuChoice, CpuChoiceError, DiskBus, GraphicsChoice, Memory, NetworkChoice, NetworkError,
     TpmChoice,
 };
+
+/// One fault of a manifest.
+pub type Fault = plasmavmc_source::Fault<FaultCode>;
+
+/// The faults of a manifest found so far.
+type Faults<'a> = plasmavmc_source::Faults<'a, rule::Rule>;

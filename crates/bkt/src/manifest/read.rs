@@ -6,16 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use plasmavmc_source::{At, SourceMap, text_of};
+
 use super::check::{Draft, check};
 use super::definition::{VmDefinition, VmManifest};
-use super::fault::{At, Fault, Faults};
 use super::limits::{DISK_SIZE_GB, MAX_TITLE_BYTES, MEMORY_GB, MEMORY_MB, VCPUS};
 use super::name::DomainName;
-use super::position::SourceMap;
 use super::rule::Rule;
 use super::walk::{Node, ObjectReader};
 use super::words::{BootChoice, DiskBus, GraphicsChoice, Memory, NetworkChoice, TpmChoice};
-use super::{iso, path, syntax};
+use super::{Fault, Faults, iso, path, syntax};
 use crate::vm::Field;
 
 /// What a manifest means beside its text.
@@ -32,16 +32,7 @@ pub struct Environment<'a> {
 /// # Errors
 /// Every fault of the text, in its order; at least one.
 pub fn parse_bytes(bytes: &[u8], env: Environment<'_>) -> Result<VmManifest, Vec<Fault>> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => parse(text, env),
-        Err(error) => {
-            let valid = error.valid_up_to();
-            let map = SourceMap::new(std::str::from_utf8(&bytes[..valid]).unwrap_or_default());
-            let mut faults = Faults::new(env.file, &map);
-            faults.push(&At::of(valid..valid), &Rule::NotUtf8);
-            Err(faults.into_sorted())
-        }
-    }
+    parse(text_of::<Rule>(bytes, env.file)?, env)
 }
 
 /// Reads the text of a manifest.

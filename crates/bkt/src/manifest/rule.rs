@@ -4,6 +4,7 @@
 //! broken once in `tests/manifest/faults.rs`.
 
 use plasmavmc_host::image::DigestError;
+use plasmavmc_source::{did_you_mean, list, nearest, shown};
 use plasmavmc_types::MacError;
 
 use super::code::FaultCode;
@@ -11,7 +12,6 @@ use super::limits::{
     MAX_ISO_SOURCES, MAX_NESTING, MAX_PATH_BYTES, MAX_PATH_NAME_BYTES, MAX_TITLE_BYTES, MAX_URL_BYTES,
 };
 use super::name::BadName;
-use super::suggest::{did_you_mean, list, nearest, shown};
 use super::walk::Missing;
 use super::words::{CpuChoiceError, NetworkError};
 
@@ -151,9 +151,16 @@ fn multicast(text: &str) -> Option<Rule> {
     Some(Rule::MulticastMac { found: text.to_owned(), instead })
 }
 
-impl Rule {
-    /// The stable name of the kind of fault.
-    pub(super) const fn code(&self) -> FaultCode {
+impl plasmavmc_source::Rule for Rule {
+    type Code = FaultCode;
+
+    const NOT_UTF8: Self = Self::NotUtf8;
+
+    fn too_many(omitted: usize) -> Self {
+        Self::TooManyFaults { omitted }
+    }
+
+    fn code(&self) -> FaultCode {
         use FaultCode as C;
         match self {
             Self::NotUtf8 => C::NotUtf8,
@@ -211,8 +218,7 @@ impl Rule {
         }
     }
 
-    /// What stands there instead, shortened and without control characters.
-    pub(super) fn found(&self) -> Option<String> {
+    fn found(&self) -> Option<String> {
         match self {
             Self::LooseKey { found }
             | Self::NumberForm { found }
@@ -243,8 +249,7 @@ impl Rule {
         }
     }
 
-    /// What to write instead.
-    pub(super) fn suggestion(&self) -> Option<String> {
+    fn suggestion(&self) -> Option<String> {
         let text = match self {
             Self::Comment => {
                 "a key for it is kept: `\"_comment\": \"…\"`, `\"//\"`, `\"$comment\"` or `\"x-…\"`"
@@ -282,7 +287,9 @@ impl Rule {
         };
         Some(text.to_owned())
     }
+}
 
+impl Rule {
     /// Suggestions that repeat something.
     fn made_suggestion(&self) -> Option<String> {
         match self {

@@ -12,14 +12,12 @@ use jsonc_parser::ast::Value;
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
 use jsonc_parser::tokens::Token;
 use jsonc_parser::{CollectOptions, ParseOptions, Scanner, ScannerOptions, parse_to_ast};
+use plasmavmc_source::{At, BYTE_ORDER_MARK, SourceMap, Span};
 
-use super::fault::{At, Faults};
+use super::Faults;
 use super::limits::MAX_NESTING;
-use super::position::{SourceMap, Span};
 use super::rule::Rule;
-
-/// The mark some editors put at the beginning of a file.
-const BYTE_ORDER_MARK: char = '\u{feff}';
+use super::walk::span_of;
 
 /// Parses the text. None where no tree can be made of it; then there is a fault.
 pub(super) fn parse<'t>(map: &SourceMap<'t>, faults: &mut Faults<'_>) -> Option<Value<'t>> {
@@ -208,7 +206,7 @@ fn is_number(raw: &str) -> bool {
 /// Where the parser stopped, and the rule behind it.
 fn told(text: &str, error: &ParseError) -> (Span, Rule) {
     use ParseErrorKind as K;
-    let span: Span = error.range().into();
+    let span: Span = span_of(&error.range());
     let found = || text.get(span.start..span.end).unwrap_or_default().to_owned();
     let begin = |what| ((span.start..span.end.min(span.start + 1)).into(), Rule::Unclosed { what });
     let rule = match error.kind() {

@@ -10,9 +10,9 @@ use std::ops::RangeInclusive;
 
 use jsonc_parser::ast::{Object, ObjectProp, ObjectPropName, Value};
 use jsonc_parser::common::Ranged;
+use plasmavmc_source::{At, Span};
 
-use super::fault::{At, Faults};
-use super::position::Span;
+use super::Faults;
 use super::rule::Rule;
 
 /// Whether a key is a comment: what it holds is neither read nor lost.
@@ -52,7 +52,7 @@ pub(super) struct Node<'v> {
 impl<'v> Node<'v> {
     /// The root of a tree.
     pub(super) fn root(value: &'v Value<'v>) -> Self {
-        Self { value, at: At::of(value.range()) }
+        Self { value, at: At::of(span_of(value)) }
     }
 }
 
@@ -66,7 +66,7 @@ impl<'v> ObjectReader<'v> {
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'v>> {
         self.known.push(key);
         let property = self.object.properties.iter().find(|property| key_of(property) == key)?;
-        let at = At { key: below(&self.at.key, key), span: property.value.range().into() };
+        let at = self.at.below(key, span_of(&property.value));
         Some(Node { value: &property.value, at })
     }
 
@@ -91,12 +91,10 @@ impl<'v> ObjectReader<'v> {
 
     /// Every value with its key and the place of the key, where keys are names that a person chose.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'v str, At, Node<'v>)> {
-        let parent = self.at.key.clone();
-        self.object.properties.iter().map(move |property| {
+        self.object.properties.iter().map(|property| {
             let name = key_of(property);
-            let key = below(&parent, name);
-            let at = At { key: key.clone(), span: property.name.range().into() };
-            (name, at, Node { value: &property.value, at: At { key, span: property.value.range().into() } })
+            let at = self.at.below(name, span_of(&property.value));
+            (name, self.at.below(name, span_of(&property.name)), Node { value: &property.value, at })
         })
     }
 
@@ -119,7 +117,7 @@ impl<'v> ObjectReader<'v> {
             if self.known.contains(&key) || !is_refused(key) {
                 continue;
             }
-            let at = At { key: below(&self.at.key, key), span: property.name.range().into() };
+            let at = self.at.below(key, span_of(&property.name));
             let rule =
                 Rule::UnknownKey { object: self.title, key: key.to_owned(), known: self.known.clone() };
             faults.push(&at, &rule);
@@ -127,20 +125,20 @@ impl<'v> ObjectReader<'v> {
     }
 }
 
-/// The key of a value in an object.
-fn below(parent: &str, key: &str) -> String {
-    if parent.is_empty() { key.to_owned() } else { format!("{parent}.{key}") }
+/// Where a word or a value stands.
+pub(super) fn span_of(it: &impl Ranged) -> Span {
+    (it.start()..it.end()).into()
 }
 
 /// Notes every key that stands twice.
-fn check_twice(object: &Object<'_>, parent: &str, faults: &mut Faults<'_>) {
+fn check_twice(object: &Object<'_>, parent: &At, faults: &mut Faults<'_>) {
     let mut seen: HashMap<&str, Span> = HashMap::new();
     for property in &object.properties {
         let key = key_of(property);
-        let span: Span = property.name.range().into();
+        let span = span_of(&property.name);
         match seen.get(key) {
             Some(first) => {
-                let (at, first) = (At { key: below(parent, key), span }, At::of(*first));
+                let (at, first) = (parent.below(key, span), At::of(*first));
                 let rule = Rule::DuplicateKey { key: key.to_owned() };
                 faults.push_related(&at, &rule, Some((&first, "it is here already")));
             }
@@ -150,11 +148,6 @@ fn check_twice(object: &Object<'_>, parent: &str, faults: &mut Faults<'_>) {
 }
 
 impl<'v> Node<'v> {
-    /// Its key without those it is below.
-    fn last_key(&self) -> String {
-        self.at.key.rsplit('.').next().unwrap_or_default().to_owned()
-    }
-
     /// An object, which messages call `title`; its faults are shown at `name`, where it has one.
     pub(super) fn object(
         &self,
@@ -166,7 +159,7 @@ impl<'v> Node<'v> {
         let Value::Object(object) = self.value else {
             return self.wrong_type("an object", example, faults);
         };
-        check_twice(object, &self.at.key, faults);
+        check_twice(object, &self.at, faults);
         let brace =
             At { key: self.at.key.clone(), span: (object.range.start..object.range.start + 1).into() };
         let at = name.cloned().unwrap_or(brace);
@@ -180,7 +173,7 @@ impl<'v> Node<'v> {
         };
         let element = |(index, value): (usize, &'v Value<'v>)| Self {
             value,
-            at: At { key: format!("{}[{index}]", self.at.key), span: value.range().into() },
+            at: self.at.element(index, span_of(value)),
         };
         Some(array.elements.iter().enumerate().map(element).collect())
     }
@@ -206,7 +199,7 @@ impl<'v> Node<'v> {
     pub(super) fn boolean(&self, faults: &mut Faults<'_>) -> Option<bool> {
         match self.value {
             Value::BooleanLit(boolean) => Some(boolean.value),
-            _ => self.wrong_type("`true` or `false`", &format!("\"{}\": true", self.last_key()), faults),
+            _ => self.wrong_type("`true` or `false`", &format!("\"{}\": true", self.at.last_key()), faults),
         }
     }
 
@@ -217,7 +210,7 @@ impl<'v> Node<'v> {
         example: u64,
         faults: &mut Faults<'_>,
     ) -> Option<NonZeroU64> {
-        let key = self.last_key();
+        let key = self.at.last_key();
         let Value::NumberLit(number) = self.value else {
             return self.wrong_type("a whole number", &format!("\"{key}\": {example}"), faults);
         };
@@ -241,13 +234,16 @@ impl<'v> Node<'v> {
         words: &'static [(&'static str, T)],
         faults: &mut Faults<'_>,
     ) -> Option<T> {
-        let example = format!("\"{}\": \"{}\"", self.last_key(), words.first().map_or("", |(word, _)| word));
+        let example =
+            format!("\"{}\": \"{}\"", self.at.last_key(), words.first().map_or("", |(word, _)| word));
         let text = self.text(&example, faults)?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         if found.is_none() {
             let allowed = words.iter().map(|(word, _)| *word).collect();
-            faults
-                .push(&self.at, &Rule::NotAChoice { key: self.last_key(), allowed, found: text.to_owned() });
+            faults.push(
+                &self.at,
+                &Rule::NotAChoice { key: self.at.last_key(), allowed, found: text.to_owned() },
+            );
         }
         found
     }
@@ -262,7 +258,7 @@ impl<'v> Node<'v> {
             Value::Array(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),
         };
-        let subject = match self.last_key() {
+        let subject = match self.at.last_key() {
             key if key.is_empty() => "a manifest".to_owned(),
             key => format!("`{key}`"),
         };

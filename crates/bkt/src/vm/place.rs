@@ -12,7 +12,7 @@ use plasmavmc_libvirt::virsh::{Connection, VirshError};
 
 use super::apply::StateDir;
 use crate::env::UserDirs;
-use crate::manifest::{DEFAULT_PATH, ManifestError, ManifestFile, VmManifest, find};
+use crate::manifest::{DEFAULT_PATH, FileError, FileProblem, ManifestError, ManifestFile, VmManifest, find};
 
 /// Where the VMs are declared, and which libvirt has them.
 #[derive(Debug, Clone)]
@@ -44,7 +44,9 @@ impl Place {
     pub fn manifest_or_begin(&self) -> Result<ManifestFile, ManifestError> {
         let path = match find(&self.current_dir, self.manifest.as_deref()) {
             Ok(path) => path,
-            Err(ManifestError::Missing { path }) => self.current_dir.join(path),
+            Err(ManifestError::File(FileError { path, problem: FileProblem::Missing, .. })) => {
+                self.current_dir.join(path)
+            }
             Err(ManifestError::NotFound { .. }) => self.current_dir.join(DEFAULT_PATH),
             Err(error) => return Err(error),
         };

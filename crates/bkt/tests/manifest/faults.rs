@@ -157,7 +157,7 @@ fn draw(text: &str, faults: &[Fault]) -> String {
         let (line, column) = (fault.position.line, fault.position.column);
         let source = text.lines().nth(line - 1).unwrap_or_default().replace('\u{1b}', "\\e");
         let width = text[fault.span.start..fault.span.end].lines().next().unwrap_or_default().chars().count();
-        writeln!(out, "{line}:{column} {} {}", fault.code, fault.key.escape_debug()).unwrap();
+        writeln!(out, "{line}:{column} {} {}", fault.code, fault.key).unwrap();
         writeln!(out, "    | {source}\n    | {}{}", " ".repeat(column - 1), "^".repeat(width.max(1)))
             .unwrap();
         writeln!(out, "    {}", fault.message).unwrap();

@@ -5,7 +5,7 @@ use plasmavmc_term::{Report, SourceFault, StdoutError, Width};
 use plasmavmc_types::{ErrorKind, Explain};
 
 use super::terminal::TerminalError;
-use crate::config::{ConfigError, Fault};
+use crate::config::ConfigError;
 use crate::core::error::Error;
 use crate::env::EnvError;
 
@@ -54,7 +54,8 @@ impl CliError {
 fn report(error: &Error, width: Width) -> Report {
     let own = match error {
         Error::Config(ConfigError::Faulty { text, faults, .. }) => {
-            let faults: Vec<SourceFault<'_>> = faults.iter().map(|fault| source_fault(fault, text)).collect();
+            let faults: Vec<SourceFault<'_>> =
+                faults.iter().map(|fault| SourceFault::of(fault, text)).collect();
             Report::of(error).with_faults(&faults, width)
         }
         _ => Report::of(error),
@@ -62,20 +63,6 @@ fn report(error: &Error, width: Width) -> Report {
     error.failures().iter().fold(own, |report_so_far, failure| {
         report_so_far.with_failure(failure.vm.as_str(), report(&failure.error, width))
     })
-}
-
-/// A fault as it is shown.
-fn source_fault<'a>(fault: &'a Fault, text: &'a str) -> SourceFault<'a> {
-    let related = fault.related.as_ref();
-    SourceFault {
-        file: fault.file.display().to_string(),
-        source: text,
-        code: fault.code.as_str(),
-        message: &fault.message,
-        label: related.map(|it| format!("{} (line {})", it.label, it.position.line)).unwrap_or_default(),
-        span: Some(fault.span.start..fault.span.end),
-        help: fault.suggestion.as_deref(),
-    }
 }
 
 impl Explain for CliError {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use plasmavmc_types::BootstrapMode;
 
-use super::fault::Faults;
+use super::Faults;
 use super::limits::{
     DEFAULT_BOOTSTRAP_SECS, MAX_BOOTSTRAP_SECS, MAX_ENV_BYTES, MAX_ENV_NAME, MAX_ENV_VARIABLES,
     MAX_VERIFY_BYTES,

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use plasmavmc_host::Layout;
 use plasmavmc_host::image::catalogue::DEFAULT_IMAGE;
 use plasmavmc_host::seed::{Ignored, SeedReader};
+use plasmavmc_source::At;
 use plasmavmc_types::{PortForward, VmName};
 
 use super::Environment;
-use super::fault::{At, Faults};
+use super::Faults;
 use super::project::{BaseImage, CloudInit, Source};
 use super::replica::Draft;
 use super::rule::Rule;

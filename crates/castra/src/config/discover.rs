@@ -6,18 +6,16 @@
 //! --allow-synthetic      none of both: a project of one VM          Synthetic
 //! ```
 //!
-//! The search goes up to the root of the file system. Above the current directory it takes only
-//! configs of the user or of root: in a shared directory such as `/tmp` anybody could put one that
-//! every project below it would run. Reads only. Tests: below.
+//! How far the search goes, whose config it takes and that nothing is waited for is
+//! [`plasmavmc_source`]'s. Reads only. Tests: below.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::ConfigError;
-use super::{Environment, FILE_NAME, Project, parse, parse_bytes, read, template};
+use super::{Environment, FILE_NAME, FORMAT, Project, parse, parse_bytes, template};
 use crate::env::UserDirs;
 
 /// What a command was told about its config.
@@ -89,16 +87,13 @@ impl ConfigOrigin {
 /// [`ConfigError`] where there is none, or where what is there is not one.
 pub fn discover(lookup: &Lookup) -> Result<ConfigOrigin, ConfigError> {
     if let Some(config) = &lookup.config {
-        let path = lookup.current_dir.join(config);
-        return match read::look(&path)? {
-            Some(_) => Ok(ConfigOrigin::Named { path: canonical(&path)? }),
-            None => Err(ConfigError::Missing { path: config.clone() }),
-        };
+        let path = FORMAT.named(&lookup.current_dir, config)?;
+        return Ok(ConfigOrigin::Named { path: canonical(&path)? });
     }
     if lookup.discovery == Discovery::Search
-        && let Some(path) = search(&lookup.current_dir)?
+        && let Some(path) = FORMAT.nearest(&lookup.current_dir)?
     {
-        return Ok(ConfigOrigin::Found { path });
+        return Ok(ConfigOrigin::Found { path: canonical(&path)? });
     }
     match (lookup.synthesis, lookup.discovery) {
         (Synthesis::Allow, _) => {
@@ -111,33 +106,10 @@ pub fn discover(lookup: &Lookup) -> Result<ConfigOrigin, ConfigError> {
     }
 }
 
-/// The nearest config at or above `from`.
-fn search(from: &Path) -> Result<Option<PathBuf>, ConfigError> {
-    let user = rustix::process::geteuid().as_raw();
-    for directory in from.ancestors() {
-        let path = directory.join(FILE_NAME);
-        let Some(metadata) = read::look(&path)? else { continue };
-        let path = canonical(&path)?;
-        let owner = metadata.uid();
-        return if directory == from || is_trusted(owner, user) {
-            Ok(Some(path))
-        } else {
-            Err(ConfigError::ForeignOwner { path, owner })
-        };
-    }
-    Ok(None)
-}
-
-/// Whether a config that was not asked for may be used.
-fn is_trusted(owner: u32, user: u32) -> bool {
-    owner == user || owner == 0
-}
-
 /// The path with its directory made canonical; the last name stays, be it a symlink or not there.
 fn canonical(path: &Path) -> Result<PathBuf, ConfigError> {
     let directory = path.parent().unwrap_or(path);
-    let found =
-        fs::canonicalize(directory).map_err(|source| ConfigError::from_io("resolve", directory, source))?;
+    let found = fs::canonicalize(directory).map_err(|source| FORMAT.failed("resolve", directory, source))?;
     let path = found.join(path.file_name().unwrap_or(FILE_NAME.as_ref()));
     let is_plain = path.to_str().is_some_and(|text| !text.contains(char::is_control));
     if is_plain { Ok(path) } else { Err(ConfigError::UnusablePath { path }) }
@@ -154,7 +126,7 @@ pub fn load(origin: &ConfigOrigin, dirs: &UserDirs) -> Result<Project, ConfigErr
             (parse(template::SYNTHETIC, &env), template::SYNTHETIC.as_bytes().to_vec())
         }
         ConfigOrigin::Named { path } | ConfigOrigin::Found { path } => {
-            let bytes = read::read(path)?;
+            let bytes = FORMAT.read(path)?;
             (parse_bytes(&bytes, &env), bytes)
         }
     };
@@ -167,10 +139,10 @@ pub fn load(origin: &ConfigOrigin, dirs: &UserDirs) -> Result<Project, ConfigErr
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{chown, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::config::{FaultCode, NotAFile};
+    use crate::config::{FaultCode, FileError, FileProblem, NotAFile};
 
     /// A directory to search in, canonical.
     fn place() -> (tempfile::TempDir, PathBuf) {
@@ -191,6 +163,13 @@ mod tests {
 
     fn named(current_dir: &Path, config: &str) -> Lookup {
         Lookup { config: Some(config.into()), ..lookup(current_dir) }
+    }
+
+    fn problem<T: std::fmt::Debug>(result: Result<T, ConfigError>) -> FileProblem {
+        match result {
+            Err(ConfigError::File(FileError { problem, .. })) => problem,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn write(path: &Path, text: &str) {
@@ -216,25 +195,24 @@ mod tests {
         assert_eq!(discover(&named(&root.join("a"), "../other.toml")).unwrap(), expected);
         let skipping = Lookup { discovery: Discovery::Skip, ..named(&root, "other.toml") };
         assert_eq!(discover(&skipping).unwrap(), expected);
-        assert!(matches!(discover(&named(&root, "x.toml")), Err(ConfigError::Missing { .. })));
-        assert!(matches!(discover(&named(&root, "x/y.toml")), Err(ConfigError::Missing { .. })));
-        assert!(matches!(discover(&named(&root, "other.toml/x")), Err(ConfigError::Missing { .. })));
+        for missing in ["x.toml", "x/y.toml", "other.toml/x"] {
+            let problem = problem(discover(&named(&root, missing)));
+            assert!(matches!(problem, FileProblem::Missing), "{missing}: {problem:?}");
+        }
     }
 
     #[test]
     fn a_directory_as_config_says_what_is_in_it() {
         let (_dir, root) = place();
-        let holds = |expected| match discover(&named(&root, "a")) {
-            Err(ConfigError::NotAFile { found: NotAFile::Directory { holds_config }, .. }) => {
-                assert_eq!(holds_config, expected);
-            }
+        let holds = |expected| match problem(discover(&named(&root, "a"))) {
+            FileProblem::NotAFile(NotAFile::Directory { holds_one }) => assert_eq!(holds_one, expected),
             other => panic!("{other:?}"),
         };
         holds(false);
         write(&root.join("a").join(FILE_NAME), "");
         holds(true);
         fs::create_dir(root.join("a/b").join(FILE_NAME)).unwrap();
-        assert!(matches!(discover(&lookup(&root.join("a/b"))), Err(ConfigError::NotAFile { .. })));
+        assert!(matches!(problem(discover(&lookup(&root.join("a/b")))), FileProblem::NotAFile(_)));
     }
 
     #[test]
@@ -262,25 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn only_the_user_and_root_are_trusted_above_the_current_directory() {
-        assert!(is_trusted(1000, 1000) && is_trusted(0, 1000));
-        assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
-        let (_dir, root) = place();
-        let path = root.join(FILE_NAME);
-        write(&path, "");
-        // Giving a file away needs root; elsewhere the rule above is all that can be tried.
-        if chown(&path, Some(4242), None).is_err() {
-            return;
-        }
-        match discover(&lookup(&root.join("a"))) {
-            Err(ConfigError::ForeignOwner { path: found, owner }) => assert_eq!((found, owner), (path, 4242)),
-            other => panic!("{other:?}"),
-        }
-        assert!(discover(&lookup(&root)).is_ok());
-        assert!(discover(&named(&root.join("a"), "../castra.toml")).is_ok());
-    }
-
-    #[test]
     fn a_directory_that_no_text_can_name_is_refused() {
         let (_dir, root) = place();
         let odd = root.join("a\nb");
@@ -294,7 +253,7 @@ mod tests {
         let (_dir, root) = place();
         let dirs = UserDirs::from_values(None, Some(root.clone().into())).unwrap();
         let origin = ConfigOrigin::Named { path: root.join(FILE_NAME) };
-        assert!(matches!(load(&origin, &dirs), Err(ConfigError::Missing { .. })));
+        assert!(matches!(problem(load(&origin, &dirs)), FileProblem::Missing));
         write(origin.path(), "[[vms]]\nname = \"a\"\n");
         assert_eq!(load(&origin, &dirs).unwrap().vms.len(), 1);
         fs::write(origin.path(), b"cpus = 1 # \xff\n").unwrap();

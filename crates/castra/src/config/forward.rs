@@ -6,10 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use plasmavmc_types::{GuestPort, HostPort, PortForward, Protocol};
 
-use super::fault::{Faults, Located};
+use super::Faults;
 use super::limits::MAX_PORT_FORWARDS;
 use super::rule::Rule;
-use super::walk::{Node, TableReader};
+use super::walk::{Located, Node, TableReader};
 
 const EXAMPLE: &str = "port_forwards = [{ host = 2222, guest = 22 }]";
 

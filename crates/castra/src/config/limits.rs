@@ -67,5 +67,4 @@ pub const MAX_PATH_BYTES: usize = 4095;
 /// The longest name in a path, in bytes: `NAME_MAX` of Linux's file systems.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// The most faults of one report; what follows is counted only.
-pub const MAX_FAULTS: usize = 100;
+pub use plasmavmc_source::MAX_FAULTS;

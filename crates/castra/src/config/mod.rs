@@ -1,7 +1,7 @@
 //! `castra.toml`: found, read, and resolved into a [`Project`], with every fault at once.
 //!
 //! ```text
-//! discover ─► read ─► syntax ─► walk ─► replica ─► check ─► Project
+//! discover ─► load ─► syntax ─► walk ─► replica ─► check ─► Project
 //!  (I/O)      (I/O)   └────────── pure: parse_bytes ──────┘ or every Fault
 //! ```
 //!
@@ -27,17 +27,15 @@
 
 mod bootstrap;
 mod check;
+mod code;
 mod discover;
 mod document;
 mod error;
-mod fault;
 mod forward;
 pub mod limits;
 pub(crate) mod mount;
 mod path;
-mod position;
 mod project;
-mod read;
 mod reference;
 mod replica;
 mod resolve;
@@ -48,29 +46,39 @@ mod syntax;
 mod template;
 mod vm;
 mod walk;
-mod words;
 
 use std::path::{Path, PathBuf};
 
+pub use code::FaultCode;
 pub use discover::{ConfigOrigin, Discovery, Lookup, Synthesis, discover, load};
-pub use error::{ConfigError, NotAFile};
-pub use fault::{Fault, Related};
-pub use position::{Position, Span};
+pub use error::ConfigError;
+pub use plasmavmc_source::{FileError, FileProblem, NotAFile, Position, Related, Span};
 pub use project::{
     BaseImage, Bootstrap, Channel, CloudInit, Lifecycle, Mount, Project, ProjectName, ProjectNameError,
     Source, Verify, VmConfig,
 };
 pub use reference::reference_markdown;
 pub use resolve::{parse, parse_bytes};
-pub use rule::FaultCode;
 pub use schema::schema;
 pub use snapshot::{from_snapshot, to_snapshot};
 pub use template::starter;
+
+use plasmavmc_source::Format;
 
 use crate::env::UserDirs;
 
 /// The name of a config.
 pub const FILE_NAME: &str = "castra.toml";
+
+/// What a config is among the files people write.
+pub(crate) static FORMAT: Format =
+    Format { noun: "config", place: FILE_NAME, option: "--config", max_bytes: limits::MAX_FILE_BYTES };
+
+/// One fault of a config.
+pub type Fault = plasmavmc_source::Fault<FaultCode>;
+
+/// The faults of a config found so far.
+type Faults<'a> = plasmavmc_source::Faults<'a, rule::Rule>;
 
 /// What a config means beside its text: where it stands, and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fault::Faults;
+use super::Faults;
 use super::limits::MAX_MOUNTS;
 use super::path::{Base, resolve_guest, resolve_outside};
 use super::project::Mount;

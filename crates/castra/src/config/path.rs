@@ -12,8 +12,10 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use plasmavmc_source::At;
+
 use super::Environment;
-use super::fault::{At, Faults};
+use super::Faults;
 use super::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
 use super::rule::Rule;
 use crate::env::CASTRA_DIR;

@@ -5,15 +5,16 @@
 
 use std::rc::Rc;
 
+use plasmavmc_source::At;
 use plasmavmc_types::{PortForward, VmName};
 
-use super::fault::{At, Faults, Located};
+use super::Faults;
 use super::forward::Forward;
 use super::limits::MAX_VMS;
 use super::path::Base;
 use super::rule::Rule;
 use super::vm::VmKeys;
-use super::walk::{Node, TableReader};
+use super::walk::{Located, Node, TableReader};
 
 /// One VM before its defaults, with the places of what is compared between VMs.
 pub(super) struct Draft {

@@ -7,19 +7,18 @@ use std::time::Duration;
 
 use plasmavmc_host::Layout;
 use plasmavmc_host::image::catalogue::DEFAULT_IMAGE;
+use plasmavmc_source::{At, SourceMap, text_of};
 
-use super::fault::{At, Fault, Faults};
 use super::limits::{
     DEFAULT_CPUS, DEFAULT_MEMORY, MAX_FRESHNESS_WINDOW_SECS, MAX_WAIT_SECS, MIN_FRESHNESS_WINDOW_SECS,
     VERSION,
 };
 use super::path::{self, Base};
-use super::position::SourceMap;
 use super::project::{BaseImage, Channel, Lifecycle, Project, ProjectName, VmConfig};
 use super::replica::{self, Draft};
 use super::rule::Rule;
 use super::walk::{Node, TableReader};
-use super::{Environment, check, syntax};
+use super::{Environment, Fault, FaultCode, Faults, check, syntax};
 use crate::core::project::WorkspaceId;
 
 /// Resolves the bytes of a config.
@@ -27,17 +26,7 @@ use crate::core::project::WorkspaceId;
 /// # Errors
 /// Every fault of the text, in its order; at least one.
 pub fn parse_bytes(bytes: &[u8], env: &Environment) -> Result<Project, Vec<Fault>> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => parse(text, env),
-        Err(error) => {
-            let valid = error.valid_up_to();
-            let text = std::str::from_utf8(&bytes[..valid]).unwrap_or_default();
-            let map = SourceMap::new(text);
-            let mut faults = Faults::new(&env.config_path, &map);
-            faults.push(&At { key: String::new(), span: (valid..valid).into() }, &Rule::NotUtf8);
-            Err(faults.into_sorted())
-        }
-    }
+    parse(text_of::<Rule>(bytes, &env.config_path)?, env)
 }
 
 /// Resolves the text of a config.
@@ -52,7 +41,7 @@ pub fn parse(text: &str, env: &Environment) -> Result<Project, Vec<Fault>> {
     let root = TableReader::new(tree.get_ref(), At::default(), "a config");
     let project = resolve(root, env, &mut faults);
     if !syntax.is_empty() {
-        syntax.absorb(faults);
+        syntax.absorb(faults, |code| code == FaultCode::MissingKey);
         return Err(syntax.into_sorted());
     }
     if faults.is_empty() { Ok(project) } else { Err(faults.into_sorted()) }

@@ -3,144 +3,20 @@
 //! Owns: every word a fault says. Never does: decide whether a rule is broken. Tests: every rule is
 //! broken once in `tests/config/faults.rs`.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use plasmavmc_host::image::ImageNameError;
 use plasmavmc_host::seed::SeedReader;
+use plasmavmc_source::{did_you_mean, list, shown};
 use plasmavmc_types::{ByteSizeError, NameError, VmName};
-use schemars::JsonSchema;
-use serde::Serialize;
 
+use super::code::FaultCode;
 use super::limits::{
     MAX_ENV_BYTES, MAX_ENV_NAME, MAX_ENV_VARIABLES, MAX_MOUNTS, MAX_NAME_BYTES, MAX_PATH_BYTES,
     MAX_PORT_FORWARDS, MAX_VERIFY_BYTES, MAX_VMS, MIN_MEMORY, VERSION,
 };
 use super::project::ProjectNameError;
-use super::words::{did_you_mean, list, shown_path};
-
-pub(super) use super::words::shown;
-
-/// The stable name of a kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultCode {
-    /// The text is not UTF-8.
-    NotUtf8,
-    /// The text is not TOML.
-    Syntax,
-    /// A key stands twice in one table.
-    DuplicateKey,
-    /// The format's version is not one this Castra reads.
-    UnsupportedVersion,
-    /// A table has a key that means nothing there.
-    UnknownKey,
-    /// A table lacks a key.
-    MissingKey,
-    /// A value has another type than its key takes.
-    WrongType,
-    /// A number is outside its range.
-    OutOfRange,
-    /// A text is none of the words its key takes.
-    NotAChoice,
-    /// The name of a VM or a project cannot be used.
-    BadName,
-    /// Two VMs would have one name, or files of one name.
-    DuplicateName,
-    /// A text is not a size, or the size cannot be used.
-    BadSize,
-    /// A path cannot be used.
-    BadPath,
-    /// The workspace would not be a directory of its own.
-    BadStateDir,
-    /// An image is neither named nor given as a path.
-    BadImage,
-    /// The address of a forward cannot be used.
-    BadAddress,
-    /// Two forwards would listen on one port of the host.
-    PortConflict,
-    /// An overlay is used for something else too.
-    OverlayConflict,
-    /// A cloud-init text stands where the path of its file belongs, or says what its image would ignore.
-    BadCloudInit,
-    /// A bootstrap's environment or check cannot be used.
-    BadBootstrap,
-    /// A folder cannot be given to a guest, or not there.
-    BadMount,
-    /// Replicas or their overrides do not fit together.
-    BadReplicas,
-    /// There is more of something than a project may have.
-    TooMany,
-    /// There are more faults than are shown.
-    TooManyFaults,
-}
-
-impl FaultCode {
-    /// Every code, in the order of its declaration.
-    pub const ALL: [Self; 24] = [
-        Self::NotUtf8,
-        Self::Syntax,
-        Self::DuplicateKey,
-        Self::UnsupportedVersion,
-        Self::UnknownKey,
-        Self::MissingKey,
-        Self::WrongType,
-        Self::OutOfRange,
-        Self::NotAChoice,
-        Self::BadName,
-        Self::DuplicateName,
-        Self::BadSize,
-        Self::BadPath,
-        Self::BadStateDir,
-        Self::BadImage,
-        Self::BadAddress,
-        Self::PortConflict,
-        Self::OverlayConflict,
-        Self::BadCloudInit,
-        Self::BadBootstrap,
-        Self::BadMount,
-        Self::BadReplicas,
-        Self::TooMany,
-        Self::TooManyFaults,
-    ];
-
-    /// The code as text, in kebab case: the same as in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotUtf8 => "not-utf8",
-            Self::Syntax => "syntax",
-            Self::DuplicateKey => "duplicate-key",
-            Self::UnsupportedVersion => "unsupported-version",
-            Self::UnknownKey => "unknown-key",
-            Self::MissingKey => "missing-key",
-            Self::WrongType => "wrong-type",
-            Self::OutOfRange => "out-of-range",
-            Self::NotAChoice => "not-a-choice",
-            Self::BadName => "bad-name",
-            Self::DuplicateName => "duplicate-name",
-            Self::BadSize => "bad-size",
-            Self::BadPath => "bad-path",
-            Self::BadStateDir => "bad-state-dir",
-            Self::BadImage => "bad-image",
-            Self::BadAddress => "bad-address",
-            Self::PortConflict => "port-conflict",
-            Self::OverlayConflict => "overlay-conflict",
-            Self::BadCloudInit => "bad-cloud-init",
-            Self::BadBootstrap => "bad-bootstrap",
-            Self::BadMount => "bad-mount",
-            Self::BadReplicas => "bad-replicas",
-            Self::TooMany => "too-many",
-            Self::TooManyFaults => "too-many-faults",
-        }
-    }
-}
-
-impl fmt::Display for FaultCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// A rule that is broken; its `Display` is the rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -265,9 +141,16 @@ pub(super) enum Rule {
     TooManyFaults { omitted: usize },
 }
 
-impl Rule {
-    /// The stable name of the kind of fault.
-    pub(super) fn code(&self) -> FaultCode {
+impl plasmavmc_source::Rule for Rule {
+    type Code = FaultCode;
+
+    const NOT_UTF8: Self = Self::NotUtf8;
+
+    fn too_many(omitted: usize) -> Self {
+        Self::TooManyFaults { omitted }
+    }
+
+    fn code(&self) -> FaultCode {
         use FaultCode as C;
         match self {
             Self::NotUtf8 => C::NotUtf8,
@@ -321,8 +204,7 @@ impl Rule {
         }
     }
 
-    /// What stands there instead, shortened and without control characters.
-    pub(super) fn found(&self) -> Option<String> {
+    fn found(&self) -> Option<String> {
         match self {
             Self::Unquoted { text } => Some(shown(text)),
             Self::Version { found }
@@ -363,8 +245,7 @@ impl Rule {
         }
     }
 
-    /// What to write instead: a sentence with something to type, without a full stop.
-    pub(super) fn suggestion(&self) -> Option<String> {
+    fn suggestion(&self) -> Option<String> {
         match self {
             Self::Unquoted { text } => Some(format!("write `{:?}`", shown(text))),
             Self::Version { .. } => Some(format!("write `version = {VERSION}`, or leave it out")),
@@ -435,14 +316,7 @@ impl Rule {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_is_written_the_same_in_json() {
-        for code in FaultCode::ALL {
-            assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
-        }
-    }
+/// A path as a message may repeat it.
+fn shown_path(path: &Path) -> String {
+    shown(&path.display().to_string())
 }

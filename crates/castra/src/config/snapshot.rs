@@ -11,10 +11,9 @@ use super::document::{
     BootstrapTable, ChannelTable, CloudInitTable, Document, ForwardTable, InlineTable, KeysTable,
     LifecycleTable, MountTable, ProjectTable, SourceValue, VerifyValue, VmTable,
 };
-use super::fault::Fault;
 use super::limits::VERSION;
 use super::project::{Bootstrap, Mount, Project, Source, Verify, VmConfig};
-use super::{Environment, parse};
+use super::{Environment, Fault, parse};
 use crate::env::UserDirs;
 
 /// The project of a snapshot, which was made from the config at `config_path`: that file need not

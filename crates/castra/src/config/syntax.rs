@@ -4,11 +4,11 @@
 //! so each line tells its first one only. Nesting is bounded by the parser (80 levels). Tests: in
 //! `tests/config/faults.rs`.
 
+use plasmavmc_source::{At, SourceMap, Span};
 use toml::Spanned;
 use toml::de::{DeTable, Error};
 
-use super::fault::{At, Faults};
-use super::position::{SourceMap, Span};
+use super::Faults;
 use super::rule::Rule;
 
 /// What the TOML parser calls a key that stands twice.
@@ -28,7 +28,7 @@ pub(super) fn parse<'t>(map: &SourceMap<'t>, faults: &mut Faults<'_>) -> Spanned
     found.sort_by_key(order);
     found.dedup_by_key(|(span, _)| map.line(span.start));
     for (span, error) in found {
-        faults.push(&At { key: String::new(), span }, &rule(map.text(), span, error));
+        faults.push(&At::of(span), &rule(map.text(), span, error));
     }
     tree
 }

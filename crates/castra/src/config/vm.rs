@@ -6,17 +6,17 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use plasmavmc_source::shown;
 use plasmavmc_types::{AcceleratorChoice, ByteSize, Firmware, Persistence};
 
-use super::bootstrap;
-use super::fault::{Faults, Located};
 use super::forward::{self, Forward};
 use super::limits::{MAX_CPUS, MIN_MEMORY};
 use super::mount;
 use super::path::{Base, resolve_file};
 use super::project::{BaseImage, Bootstrap, CloudInit, Mount, Source};
-use super::rule::{Rule, shown};
-use super::walk::{Node, TableReader};
+use super::rule::Rule;
+use super::walk::{Located, Node, TableReader};
+use super::{Faults, bootstrap};
 use crate::env::CASTRA_DIR;
 
 /// How the name of a file ends that holds a disk: such a text is a path, not an image's name.

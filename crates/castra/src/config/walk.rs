@@ -6,11 +6,12 @@
 
 use std::ops::RangeInclusive;
 
+use plasmavmc_source::At;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{At, Faults};
-use super::rule::{Rule, shown};
+use super::Faults;
+use super::rule::Rule;
 
 /// A table being read.
 pub(super) struct TableReader<'t> {
@@ -25,6 +26,19 @@ pub(super) struct TableReader<'t> {
 pub(super) struct Node<'t> {
     value: &'t DeValue<'t>,
     pub(super) at: At,
+}
+
+/// A value that was read, and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) at: At,
+}
+
+impl<T> Located<T> {
+    pub(super) fn new(value: T, at: &At) -> Self {
+        Self { value, at: at.clone() }
+    }
 }
 
 impl<'t> TableReader<'t> {
@@ -42,15 +56,15 @@ impl<'t> TableReader<'t> {
     pub(super) fn take(&mut self, key: &'static str) -> Option<Node<'t>> {
         self.known.push(key);
         let value = self.table.get(key)?;
-        Some(Node { value: value.get_ref(), at: self.at.below(key, value) })
+        Some(Node { value: value.get_ref(), at: self.at.below(key, value.span()) })
     }
 
     /// Every value with its key, where keys are names that a person chose.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'t str, At, Node<'t>)> {
         self.table.iter().map(|(key, value)| {
             let name: &'t str = key.get_ref();
-            let at = self.at.below(name, key);
-            (name, at.clone(), Node { value: value.get_ref(), at: self.at.below(name, value) })
+            let at = self.at.below(name, key.span());
+            (name, at.clone(), Node { value: value.get_ref(), at: self.at.below(name, value.span()) })
         })
     }
 
@@ -68,24 +82,9 @@ impl<'t> TableReader<'t> {
             if !self.known.contains(&name) {
                 let rule =
                     Rule::UnknownKey { table: self.title, key: name.to_owned(), known: self.known.clone() };
-                faults.push(&self.at.below(name, key), &rule);
+                faults.push(&self.at.below(name, key.span()), &rule);
             }
         }
-    }
-}
-
-impl At {
-    /// The place of something inside the thing at this place.
-    fn below<T>(&self, key: &str, inner: &Spanned<T>) -> Self {
-        // Shortened: a key is a person's text, and its table's many faults would each copy it.
-        let key = shown(key);
-        let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
-        Self { key, span: inner.span().into() }
-    }
-
-    /// The last part of the key.
-    fn last_key(&self) -> String {
-        self.key.rsplit('.').next().unwrap_or_default().to_owned()
     }
 }
 
@@ -175,7 +174,7 @@ impl<'t> Node<'t> {
         };
         let element = |(index, value): (usize, &'t Spanned<DeValue<'t>>)| Self {
             value: value.get_ref(),
-            at: At { key: format!("{}[{index}]", self.at.key), span: value.span().into() },
+            at: self.at.element(index, value.span()),
         };
         Some(array.iter().enumerate().map(element).collect())
     }

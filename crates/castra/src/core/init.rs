@@ -19,7 +19,7 @@ use super::project::{WorkspaceId, default_state_root};
 use super::selection::Target;
 use super::session::Session;
 use super::workspace::known;
-use crate::config::{ConfigError, FILE_NAME, NotAFile, ProjectName, starter};
+use crate::config::{ConfigError, FILE_NAME, FORMAT, ProjectName, starter};
 use crate::env::CASTRA_DIR;
 
 /// The port of the host for the first project's SSH server.
@@ -80,9 +80,8 @@ pub fn init(session: &Session, options: &InitOptions) -> Result<OperationOutput<
     let directory = path.parent().unwrap_or(&path);
     let name = options.name.clone().unwrap_or_else(|| ProjectName::of_directory(directory));
     let there = fs::symlink_metadata(&path);
-    if there.as_ref().is_ok_and(fs::Metadata::is_dir) {
-        let holds_config = path.join(FILE_NAME).exists();
-        return Err(ConfigError::NotAFile { path, found: NotAFile::Directory { holds_config } }.into());
+    if let Some(directory) = there.as_ref().ok().filter(|there| there.is_dir()) {
+        FORMAT.check_kind(&path, directory).map_err(ConfigError::from)?;
     }
     let id = WorkspaceId::of(&path, &name);
     let ssh_port = free_port(&declared_elsewhere(session, &path));
@@ -138,6 +137,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::config::{FileError, FileProblem};
     use crate::env::UserDirs;
 
     fn session(dir: &Path) -> Session {
@@ -189,7 +189,7 @@ mod tests {
         let options = InitOptions { config: Some("d".into()), name: None, replace: Replace::Yes };
         assert!(matches!(
             init(&session(dir.path()), &options),
-            Err(Error::Config(ConfigError::NotAFile { .. }))
+            Err(Error::Config(ConfigError::File(FileError { problem: FileProblem::NotAFile(_), .. })))
         ));
     }
 }

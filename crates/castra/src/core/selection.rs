@@ -14,7 +14,7 @@ use super::output::Diagnostic;
 use super::project::{WorkspaceId, config_state_root};
 use super::session::Session;
 use super::workspace::{KnownWorkspace, Origin, known, of_id};
-use crate::config::{self, ConfigError, ConfigOrigin, FILE_NAME, Lookup, Project};
+use crate::config::{self, ConfigError, ConfigOrigin, FILE_NAME, FileError, FileProblem, Lookup, Project};
 pub use crate::config::{Discovery, Synthesis};
 
 /// How a project is found.
@@ -194,7 +194,7 @@ fn of_no_use(error: &ConfigError, taken: Taken) -> Diagnostic {
                 "`castra up --plan` shows what is wrong with its config",
             )
         }
-        ConfigError::NotFound { .. } | ConfigError::Missing { .. } => {
+        ConfigError::NotFound { .. } | ConfigError::File(FileError { problem: FileProblem::Missing, .. }) => {
             (error.to_string(), "put its config back, or end what runs: `castra down`")
         }
         error => (error.to_string(), "`castra up --plan` shows what is wrong with its config"),
@@ -210,11 +210,10 @@ fn left_by_last_up(session: &Session, error: &ConfigError) -> Vec<Target> {
         Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
     };
     let configs: Vec<PathBuf> = match error {
-        ConfigError::Faulty { path, .. }
-        | ConfigError::TooLarge { path }
-        | ConfigError::NotAFile { path, .. }
-        | ConfigError::Missing { path }
-        | ConfigError::Io { path, .. } => named(path).into_iter().collect(),
+        ConfigError::File(FileError { problem: FileProblem::ForeignOwner { .. }, .. }) => Vec::new(),
+        ConfigError::Faulty { path, .. } | ConfigError::File(FileError { path, .. }) => {
+            named(path).into_iter().collect()
+        }
         ConfigError::NotFound { searched_from } => {
             searched_from.ancestors().map(|directory| directory.join(FILE_NAME)).collect()
         }
