@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::subsystem::{Standing, Summary};
 use crate::vm::fetch::FetchedMedium;
-use crate::vm::plan::VmPlan;
+use crate::vm::plan::{Entry, VmPlan};
 use crate::vm::power::PowerOutcome;
 use crate::vm::preflight::Finding;
 use crate::vm::status::Status;
@@ -27,8 +27,10 @@ pub(crate) struct SyncOutcome {
     pub(crate) plan: VmPlan,
     /// What is wrong with the host for it.
     pub(crate) findings: Vec<Finding>,
-    /// What was done, VM by VM.
+    /// What this run did, VM by VM.
     pub(crate) done: Vec<DoneVm>,
+    /// The VMs to which it could not be done.
+    pub(crate) failed: Vec<FailedVm>,
     /// Whether values of VMs went into the manifest.
     pub(crate) taken: bool,
     /// Whether everything is as the manifest has it: false where something would change (a dry run), is
@@ -47,9 +49,40 @@ pub(crate) struct DoneVm {
     pub(crate) warnings: Vec<String>,
 }
 
+/// Why what was planned was not done to a VM; the line of the error says more.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct FailedVm {
+    /// The VM.
+    pub(crate) vm: String,
+    /// Why.
+    pub(crate) error: String,
+}
+
+/// What this run made of its plan for one VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nothing was to be done, or nothing yet.
+    Planned,
+    /// It was done.
+    Done,
+    /// It failed.
+    Failed,
+    /// It was done when this run came to it: another one was quicker.
+    DoneBefore,
+}
+
 impl SyncOutcome {
     pub(crate) fn new(manifest: Option<PathBuf>, plan: VmPlan, findings: Vec<Finding>) -> Self {
-        Self { manifest, dry_run: false, plan, findings, done: Vec::new(), taken: false, clean: false }
+        Self {
+            manifest,
+            dry_run: false,
+            plan,
+            findings,
+            done: Vec::new(),
+            failed: Vec::new(),
+            taken: false,
+            clean: false,
+        }
     }
 
     /// The answer where nothing was to be changed.
@@ -60,16 +93,30 @@ impl SyncOutcome {
     }
 
     /// The answer where the plan was executed.
-    pub(crate) fn done(mut self, done: Vec<DoneVm>) -> Self {
-        self.clean = !self.plan.leaves_something() && !self.plan.is_pending() && !self.waits();
-        self.done = done;
+    pub(crate) fn done(mut self, done: Vec<DoneVm>, failed: Vec<FailedVm>) -> Self {
+        let is_settled = !self.plan.leaves_something() && !self.plan.is_pending() && !self.waits();
+        self.clean = is_settled && failed.is_empty();
+        (self.done, self.failed) = (done, failed);
         self
+    }
+
+    /// What this run made of its plan for that VM.
+    pub(crate) fn fate(&self, entry: &Entry) -> Fate {
+        if self.dry_run || entry.is_empty() {
+            Fate::Planned
+        } else if self.failed.iter().any(|one| one.vm == entry.name) {
+            Fate::Failed
+        } else if self.done.iter().any(|one| one.vm == entry.name) {
+            Fate::Done
+        } else {
+            Fate::DoneBefore
+        }
     }
 
     /// Whether a change that was made waits for something.
     fn waits(&self) -> bool {
         use crate::vm::Forecast as F;
-        let mut made = self.plan.vms.iter().flat_map(crate::vm::plan::Entry::made);
+        let mut made = self.plan.vms.iter().flat_map(Entry::made);
         made.any(|change| matches!(change.forecast, F::NextColdBoot | F::AfterSavedState))
     }
 }

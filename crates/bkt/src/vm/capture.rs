@@ -279,6 +279,8 @@ mod tests {
         let seen = Seen {
             domain,
             live: None,
+            xml: None,
+            kept: None,
             digest: String::new(),
             state: PowerState::Stopped,
             is_active: false,

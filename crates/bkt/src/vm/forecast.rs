@@ -85,7 +85,7 @@ pub enum Forecast {
 }
 
 /// Why a change is not made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Blocker {
     /// NUMA cells give the memory.
@@ -118,6 +118,11 @@ pub enum Blocker {
     TpmGoes,
     /// The domain has the host's own TPM.
     TpmIsTheHosts,
+    /// Its XML has no place for the change.
+    Edit {
+        /// Why not.
+        why: String,
+    },
 }
 
 impl Forecast {
@@ -238,6 +243,7 @@ impl fmt::Display for Blocker {
             Self::FirmwareChanges => "its guest may not boot, and its boot entries and keys go",
             Self::TpmGoes => "what is sealed in its TPM goes, such as the key of an encrypted disk",
             Self::TpmIsTheHosts => "it has the TPM of the host",
+            Self::Edit { why } => why,
         })
     }
 }

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use super::PowerState;
 use super::ground::survey;
 use super::plan::{
-    FileSeen, Host, Observation, Seen, Unreadable, disks_to_look_at, files_to_look_at, is_here,
+    FileSeen, Host, Kept, Observation, Seen, Unreadable, disks_to_look_at, files_to_look_at, is_here,
 };
 use crate::manifest::VmManifest;
 
@@ -116,6 +116,8 @@ fn dumped(text: String) -> Result<Seen, String> {
         domain: xml.domain().map_err(|error| error.to_string())?,
         live: None,
         digest: digest(&xml),
+        xml: Some(xml),
+        kept: None,
         state: PowerState::Stopped,
         is_active: false,
         persistent: true,
@@ -136,6 +138,12 @@ pub fn seen(observed: &Observed) -> Result<Seen, String> {
         domain: read(&observed.inactive)?,
         live,
         digest: digest(&observed.inactive),
+        xml: Some(observed.inactive.clone()),
+        kept: match (observed.snapshots, observed.checkpoints) {
+            (true, _) => Some(Kept::Snapshots),
+            (false, true) => Some(Kept::Checkpoints),
+            (false, false) => None,
+        },
         state: power_state(observed.state, observed.managed_save),
         is_active,
         persistent: observed.persistent,

@@ -4,7 +4,7 @@
 //! It is applied whole or not at all: whoever reviewed it reviewed all of it. Pure, but for reading and writing the file. Tests: below.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,9 @@ use crate::manifest::ManifestFile;
 
 /// What a plan's file says it is.
 const FORMAT: &str = "bkt-vm-plan/2";
+
+/// What the plans' files of every version say they are.
+const FAMILY: &str = "bkt-vm-plan/";
 
 /// The largest file that is read: a thousand VMs take one MiB.
 const MAX_BYTES: u64 = 64 << 20;
@@ -104,6 +107,12 @@ pub enum PlanFileError {
         /// What it says it is.
         format: String,
     },
+    /// The file that a plan is to be written to is something else.
+    #[error("`{}` is there and is no plan, so it is not overwritten", path.display())]
+    WouldOverwrite {
+        /// The file.
+        path: PathBuf,
+    },
     /// It was made for another libvirt.
     #[error("the plan was made for {made_for}, and this is {here}")]
     OtherUri {
@@ -134,11 +143,23 @@ impl PlanFile {
         Self { format: FORMAT.to_owned(), machine, plan }
     }
 
+    /// Whether a plan may be written there: nothing is, or a plan of any version.
+    ///
+    /// # Errors
+    /// [`PlanFileError::WouldOverwrite`].
+    pub fn may_write(path: &Path) -> Result<(), PlanFileError> {
+        match (fs::symlink_metadata(path), Self::read(path)) {
+            (Err(_), _) | (Ok(_), Ok(_) | Err(PlanFileError::OtherFormat { .. })) => Ok(()),
+            (Ok(_), Err(_)) => Err(PlanFileError::WouldOverwrite { path: path.to_owned() }),
+        }
+    }
+
     /// Writes the file whole, readable by this user only.
     ///
     /// # Errors
-    /// [`PlanFileError::Host`].
+    /// [`PlanFileError::WouldOverwrite`], [`PlanFileError::Host`].
     pub fn write(&self, path: &Path) -> Result<(), PlanFileError> {
+        Self::may_write(path)?;
         let mut text = serde_json::to_vec_pretty(self)
             .map_err(|source| PlanFileError::NotAPlan { path: path.to_owned(), source })?;
         text.push(b'\n');
@@ -157,7 +178,7 @@ impl PlanFile {
         let not_a_plan = |source| PlanFileError::NotAPlan { path: path.to_owned(), source };
         let value: Value = serde_json::from_str(&text).map_err(not_a_plan)?;
         match value.get("format").and_then(Value::as_str) {
-            Some(format) if format != FORMAT => {
+            Some(format) if format != FORMAT && format.starts_with(FAMILY) => {
                 Err(PlanFileError::OtherFormat { path: path.to_owned(), format: format.to_owned() })
             }
             _ => serde_json::from_value(value).map_err(not_a_plan),
@@ -209,7 +230,9 @@ impl Explain for PlanFileError {
         match self {
             Self::Host { source } => source.kind(),
             Self::NotAPlan { .. } | Self::OtherFormat { .. } => ErrorKind::Config,
-            Self::OtherUri { .. } | Self::OtherMachine { .. } => ErrorKind::Usage,
+            Self::OtherUri { .. } | Self::OtherMachine { .. } | Self::WouldOverwrite { .. } => {
+                ErrorKind::Usage
+            }
             Self::OutOfDate { .. } => ErrorKind::Conflict,
         }
     }
@@ -219,6 +242,9 @@ impl Explain for PlanFileError {
             Self::Host { source } => source.hints(),
             Self::NotAPlan { path, .. } | Self::OtherFormat { path, .. } => {
                 vec![format!("make it anew: `bkt vm sync --out {}`", path.display())]
+            }
+            Self::WouldOverwrite { .. } => {
+                vec!["name a file that is not there yet: `bkt vm sync --out plan.json`".to_owned()]
             }
             Self::OtherUri { made_for, .. } => {
                 vec![format!("apply it there: `bkt vm sync --connect {made_for} --plan FILE`")]
@@ -247,6 +273,8 @@ mod tests {
         let seen = Seen {
             domain: domain(),
             live: None,
+            xml: None,
+            kept: None,
             digest: digest.to_owned(),
             state: PowerState::Stopped,
             is_active: false,
@@ -357,17 +385,36 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_overwrites_a_plan_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vms.json");
+        let file = made();
+        for text in
+            ["{\"vms\": {}}", "notes", "", "{\"format\": \"other/1\"}", "{\"format\":\"bkt-vm-plan/2\"}"]
+        {
+            fs::write(&path, text).unwrap();
+            let refused = file.write(&path).unwrap_err();
+            assert!(matches!(refused, PlanFileError::WouldOverwrite { .. }), "{text}: {refused}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        fs::write(&path, "{\"format\":\"bkt-vm-plan/0\"}").unwrap();
+        file.write(&path).unwrap();
+        file.write(&path).unwrap();
+        assert!(file.write(dir.path()).is_err());
+    }
+
+    #[test]
     fn what_is_no_plan_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("plan.json");
         let read = |text: &str| {
-            std::fs::write(&path, text).unwrap();
+            fs::write(&path, text).unwrap();
             PlanFile::read(&path).unwrap_err()
         };
         assert!(matches!(read("{"), PlanFileError::NotAPlan { .. }));
         assert!(matches!(read("{\"format\":\"bkt-vm-plan/2\"}"), PlanFileError::NotAPlan { .. }));
         assert!(matches!(read("{\"format\":\"bkt-vm-plan/1\"}"), PlanFileError::OtherFormat { .. }));
-        std::fs::remove_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
         assert!(matches!(PlanFile::read(&path), Err(PlanFileError::Host { .. })));
     }
 }

@@ -90,6 +90,12 @@ pub enum PowerError {
         /// What it does.
         state: &'static str,
     },
+    /// It is transient: nothing of it would be left.
+    #[error("`{name}` is transient: its definition is kept nowhere, and would be lost when it stops")]
+    WouldVanish {
+        /// The VM.
+        name: String,
+    },
     /// Its guest crashed, and its process is still there.
     #[error("`{name}` crashed and its process is still there")]
     Crashed {
@@ -130,6 +136,8 @@ pub struct Target {
     pub id: VmId,
     /// Whether its next start resumes a saved state.
     pub saved: bool,
+    /// Whether its definition outlives its run.
+    pub persistent: bool,
 }
 
 /// What a start does to a VM in this state.
@@ -168,19 +176,24 @@ pub fn start(connection: &Connection, target: &Target) -> Result<PowerOutcome, P
     Ok(outcome)
 }
 
-/// Stops a VM, and returns once it is off.
+/// Stops a VM, and returns once it is off. `may_vanish` stops one that would be gone then.
 ///
 /// # Errors
-/// [`PowerError`]; [`PowerError::TimedOut`] where its guest did not power off in time.
+/// [`PowerError`]; [`PowerError::TimedOut`] where its guest did not power off in time,
+/// [`PowerError::WouldVanish`] where its definition would go.
 pub fn stop(
     connection: &Connection,
     target: &Target,
     how: StopHow,
+    may_vanish: bool,
     tell: &mut dyn FnMut(PowerNotice),
 ) -> Result<PowerOutcome, PowerError> {
     let state = state(connection, target)?;
     if !state.is_active() {
         return Ok(PowerOutcome::WasOff);
+    }
+    if !target.persistent && !may_vanish {
+        return Err(PowerError::WouldVanish { name: target.name.clone() });
     }
     match how {
         StopHow::Force => force(connection, target, tell),
@@ -264,9 +277,10 @@ impl Explain for PowerError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NoSuchVm { .. } => ErrorKind::Usage,
-            Self::CannotBeAsked { .. } | Self::Crashed { .. } | Self::PoweringOff { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::CannotBeAsked { .. }
+            | Self::WouldVanish { .. }
+            | Self::Crashed { .. }
+            | Self::PoweringOff { .. } => ErrorKind::Conflict,
             Self::TimedOut { .. } => ErrorKind::Timeout,
             Self::Virsh { source, .. } => source.kind(),
         }
@@ -282,6 +296,16 @@ impl Explain for PowerError {
                 format!("let it go on first: `bkt vm start {}`", quoted(name)),
                 format!("or pull its plug: `bkt vm stop --force {}`", quoted(name)),
             ],
+            Self::WouldVanish { name } => {
+                let name = quoted(name);
+                vec![
+                    format!("keep its definition first: `virsh dumpxml {name} > {name}.xml`"),
+                    format!(
+                        "or have libvirt keep it: `virsh define {name}.xml`; it is stopped as others are then"
+                    ),
+                    format!("or let it go: `bkt vm stop --lose-definition {name}`"),
+                ]
+            }
             Self::PoweringOff { name } => {
                 vec![format!("once it is off: `bkt vm start {}`", quoted(name))]
             }

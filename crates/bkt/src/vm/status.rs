@@ -209,6 +209,8 @@ mod tests {
         Seen {
             domain,
             live: None,
+            xml: None,
+            kept: None,
             digest: String::new(),
             state,
             is_active,

@@ -5,6 +5,7 @@
 
 use plasmavmc_libvirt::virsh::Connection;
 
+use super::apply::NotApplied;
 use super::into_manifest::{captured, taken};
 use super::observe::observe;
 use super::plan::{Action, Decision, Entry, Options, VmPlan, manifest_id};
@@ -130,7 +131,10 @@ impl Plan for SyncPlan<'_> {
             .iter()
             .flat_map(|one| one.warnings.iter().map(|text| format!("{}: {text}", one.name)));
         let warnings = warnings.collect();
-        let failure = |(target, error)| Failure { target, error: Box::new(error) };
+        let failure = |(target, error): (String, _)| {
+            let error = Box::new(NotApplied::new(target.clone(), error));
+            Failure { target, error }
+        };
         Ok(Report {
             done,
             warnings,

@@ -11,7 +11,7 @@ use super::apply::{self, ApplyError, Done, Report, StateDir};
 use super::observe::{look, observe};
 use super::plan::{Action, Note, Options, VmPlan, is_here, plan};
 use super::plan_file::{Machine, PlanFile, PlanFileError};
-use super::stale::{disks, stale};
+use super::stale::{Stale, disks, stale};
 use crate::manifest::{ManifestFile, VmManifest};
 
 /// Why nothing of a plan was applied.
@@ -31,6 +31,12 @@ pub enum SyncError {
         /// Why not.
         #[source]
         source: ApplyError,
+    },
+    /// VMs were changed between the look and the lock.
+    #[error("nothing was changed: meanwhile {}", stale.iter().map(|one| format!("`{}` {}", one.name, one.what)).collect::<Vec<_>>().join(", "))]
+    Disturbed {
+        /// The VMs.
+        stale: Vec<Stale>,
     },
     /// The plan is for something else.
     #[error("nothing was changed")]
@@ -95,7 +101,7 @@ pub fn execute(
     if again.is_empty() && !stale.iter().any(|one| is_refused(&one.name)) {
         return Ok(Report::default());
     }
-    Err(SyncError::Plan { source: PlanFileError::OutOfDate { stale } })
+    Err(SyncError::Disturbed { stale })
 }
 
 /// Applies a plan from a file, whole or not at all.
@@ -164,6 +170,7 @@ impl Explain for SyncError {
         match self {
             Self::Virsh { source } => source.kind(),
             Self::Apply { source } => source.kind(),
+            Self::Disturbed { .. } => ErrorKind::Conflict,
             Self::Plan { source } => source.kind(),
         }
     }
@@ -172,6 +179,7 @@ impl Explain for SyncError {
         match self {
             Self::Virsh { source } => source.hints(),
             Self::Apply { source } => source.hints(),
+            Self::Disturbed { .. } => vec!["look again, and do it then: `bkt vm sync`".to_owned()],
             Self::Plan { source } => source.hints(),
         }
     }

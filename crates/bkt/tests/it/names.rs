@@ -27,14 +27,15 @@ fn a_vm_named_like_a_number_an_option_or_a_list_is_addressed_and_no_other() {
         lab.sync(&wish);
         let plan = lab.plan(&wish, &Options { only: Some(names(&wish)), ..Options::default() });
         assert!(plan.is_empty(), "{plan:?}");
-        let target = Target { name: name.clone(), id: plan.vms[0].id.unwrap(), saved: false };
+        let target =
+            Target { name: name.clone(), id: plan.vms[0].id.unwrap(), saved: false, persistent: true };
         assert_eq!(start(&lab.connection, &target).unwrap(), PowerOutcome::Started, "{name}");
         assert_eq!(
-            stop(&lab.connection, &target, StopHow::Force, &mut |_| {}).unwrap(),
+            stop(&lab.connection, &target, StopHow::Force, false, &mut |_| {}).unwrap(),
             PowerOutcome::Forced
         );
         let asked = StopHow::Ask { bound: Duration::from_secs(1) };
-        assert_eq!(stop(&lab.connection, &target, asked, &mut |_| {}).unwrap(), PowerOutcome::WasOff);
+        assert_eq!(stop(&lab.connection, &target, asked, false, &mut |_| {}).unwrap(), PowerOutcome::WasOff);
         assert_eq!(lab.libvirt.virsh(&["domstate", &bystander]), "running", "{name} was taken for it");
     }
 }

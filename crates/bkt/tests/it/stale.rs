@@ -6,6 +6,7 @@ use bkt::manifest::Memory;
 use bkt::vm::plan::Options;
 use bkt::vm::plan_file::{Machine, PlanFile, PlanFileError};
 use bkt::vm::sync::{SyncError, execute_file};
+use plasmavmc_types::Explain;
 
 use crate::lab::{Lab, manifest, names};
 
@@ -62,6 +63,22 @@ fn a_vm_that_was_renamed_between_plan_and_apply_is_left_as_it_is() {
     let wish = manifest(&[(&name, lab.small(&format!("{name}.qcow2")))]);
     let plan = lab.plan(&wish, &Options { only: Some(names(&wish)), ..Options::default() });
     assert!(plan.is_empty() && plan.leaves_something(), "{plan:?}");
+}
+
+#[test]
+fn a_sync_that_was_disturbed_says_to_run_it_again() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("disturbed");
+    let mut definition = lab.small("disturbed.qcow2");
+    lab.sync(&manifest(&[(&name, definition.clone())]));
+    definition.memory = Memory::Mib(NonZeroU64::new(80).unwrap());
+    let wish = manifest(&[(&name, definition)]);
+    let options = Options { only: Some(names(&wish)), ..Options::default() };
+    let plan = lab.plan(&wish, &options);
+    lab.libvirt.virsh(&["desc", &name, "--config", "edited by hand"]);
+    let error = lab.execute(&plan, &wish, &options).unwrap_err();
+    assert_eq!(error.to_string(), format!("nothing was changed: meanwhile `{name}` was edited"));
+    assert_eq!(error.hints(), ["look again, and do it then: `bkt vm sync`"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::thread;
 
 use bkt::manifest::{BootChoice, GraphicsChoice, IsoSource, Memory, TpmChoice, VmDefinition};
-use bkt::vm::plan::{Action, Decision, Options};
+use bkt::vm::plan::{Action, Decision, Kept, Options, Refusal};
 use bkt::vm::{Danger, Field, Forecast, fetched_path};
 use plasmavmc_engine::Drift;
 
@@ -125,15 +125,23 @@ fn a_definition_that_libvirt_refuses_leaves_the_old_vm_whole() {
     let mut definition = lab.small("refused.qcow2");
     lab.sync(&manifest(&[(&name, definition.clone())]));
     let before = lab.inactive(&name);
-    // q35 has no IDE.
+    let refused = |definition: &VmDefinition, fails: usize| {
+        let wish = manifest(&[(&name, definition.clone())]);
+        let options =
+            Options { only: Some(names(&wish)), allowed: [Danger::DiskChange].into(), ..Options::default() };
+        let plan = lab.plan(&wish, &options);
+        let report = lab.execute(&plan, &wish, &options).unwrap();
+        assert_eq!((report.failed.len(), report.done.len()), (fails, 0), "{:?}", report.failed);
+        assert_eq!(lab.inactive(&name), before);
+        plan
+    };
+    // q35 has no IDE, which the plan foresees.
     definition.disk_bus = Some(bkt::manifest::DiskBus::Ide);
-    let wish = manifest(&[(&name, definition)]);
-    let options =
-        Options { only: Some(names(&wish)), allowed: [Danger::DiskChange].into(), ..Options::default() };
-    let plan = lab.plan(&wish, &options);
-    let report = lab.execute(&plan, &wish, &options).unwrap();
-    assert_eq!(report.failed.len(), 1, "{:?}", report.done);
-    assert_eq!(lab.inactive(&name), before);
+    assert_eq!(refused(&definition, 0).vms[0].changes[0].decision, Decision::Blocked);
+    // How many processors a machine may have, libvirt alone knows.
+    definition.disk_bus = None;
+    definition.vcpus = 60_000.try_into().unwrap();
+    refused(&definition, 1);
 }
 
 #[test]
@@ -265,4 +273,19 @@ fn a_vm_that_was_adopted_is_let_go_of_and_stays_as_it_was() {
         xml.lines().filter(|line| !line.contains("metadata")).map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(rest(&after), rest(&before));
+}
+
+#[test]
+fn a_vm_with_a_snapshot_is_not_undefined_and_the_plan_says_so() {
+    let lab = Lab::new();
+    let name = lab.libvirt.name("snapshots");
+    let wish = manifest(&[(&name, lab.small("snapshots.qcow2"))]);
+    lab.sync(&wish);
+    lab.libvirt.virsh(&["snapshot-create-as", &name, "one"]);
+    let prune = Options { prune: true, only: Some(names(&wish)), ..Options::default() };
+    let refused = lab.plan(&manifest(&[]), &prune);
+    let refusal = Refusal::Keeps { kept: Kept::Snapshots };
+    assert_eq!(refused.vms[0].action, Action::Refuse { refusal });
+    lab.libvirt.virsh(&["snapshot-delete", &name, "one"]);
+    assert_eq!(lab.sync_with(&manifest(&[]), &prune).action, Action::Prune);
 }

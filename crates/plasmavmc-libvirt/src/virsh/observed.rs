@@ -24,6 +24,10 @@ pub struct Observed {
     pub autostart: bool,
     /// Whether its memory was saved: the next start resumes that.
     pub managed_save: bool,
+    /// Whether libvirt keeps snapshots of it, so that it cannot be undefined.
+    pub snapshots: bool,
+    /// Whether libvirt keeps checkpoints of it, so that it cannot be undefined.
+    pub checkpoints: bool,
     /// What it will be at its next cold boot. Of a transient domain: what it is, as for a next boot.
     pub inactive: DomainXml,
     /// What it is now; none where it does not run.

@@ -28,6 +28,8 @@ struct Lists {
     autostart: Vec<VmId>,
     managed_save: Vec<VmId>,
     transient: Vec<VmId>,
+    snapshots: Vec<VmId>,
+    checkpoints: Vec<VmId>,
 }
 
 impl<'c> Reader<'c> {
@@ -192,13 +194,16 @@ impl<'c> Reader<'c> {
             "list --all --uuid --autostart",
             "list --all --uuid --with-managed-save",
             "list --all --uuid --transient",
+            "list --all --uuid --with-snapshot",
+            "list --all --uuid --with-checkpoint",
         ];
         let mut answers = session.ask(action, &commands.map(str::to_owned))?;
         self.refuse(action, &answers.complaints)?;
         let uri = answers.texts.remove(0);
         self.remember(&uri);
-        let [all, autostart, managed_save, transient] = self.id_lists(action, &answers)?;
-        Ok(Lists { all, autostart, managed_save, transient })
+        let [all, autostart, managed_save, transient, snapshots, checkpoints] =
+            self.id_lists(action, &answers)?;
+        Ok(Lists { all, autostart, managed_save, transient, snapshots, checkpoints })
     }
 
     fn id_lists<const N: usize>(
@@ -237,6 +242,8 @@ impl<'c> Reader<'c> {
                 persistent: !lists.transient.contains(&id),
                 autostart: lists.autostart.contains(&id),
                 managed_save: lists.managed_save.contains(&id),
+                snapshots: lists.snapshots.contains(&id),
+                checkpoints: lists.checkpoints.contains(&id),
                 inactive,
                 live: None,
             });

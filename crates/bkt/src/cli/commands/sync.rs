@@ -54,8 +54,9 @@ pub(super) fn whole(
         outcome.warnings = report.warnings;
         failures.extend(report.failed);
     }
-    none_failed(failures)?;
+    outcome.clean &= failures.is_empty();
     outcome.warnings.iter().for_each(|warning| face.voice.warn(warning));
     face.answer(&outcome, render::whole)?;
+    none_failed(failures)?;
     Ok(if outcome.clean { OK } else { PENDING })
 }

@@ -3,7 +3,7 @@
 use plasmavmc_term::{Column, Table, Width};
 
 use super::style::{BAD, BUSY, DIM, GOOD, header, value};
-use crate::cli::outcomes::SyncOutcome;
+use crate::cli::outcomes::{Fate, SyncOutcome};
 use crate::vm::plan::{Action, Blueprint, Change, Decision, DiskStep, Entry};
 use crate::vm::{Field, Forecast};
 
@@ -12,7 +12,7 @@ pub(crate) fn sync(outcome: &SyncOutcome, width: Width) -> String {
     let mut table = Table::new(["VM", "DOES", "FIELD", "NOW", "WANTED", "TAKES EFFECT"].map(Column::text));
     let mut is_empty = true;
     for entry in &outcome.plan.vms {
-        for row in rows(entry) {
+        for row in rows(entry, outcome.fate(entry)) {
             is_empty = false;
             table.styled_row(row.cells, 1, row.style);
         }
@@ -33,8 +33,8 @@ struct Row {
     style: anstyle::Style,
 }
 
-fn rows(entry: &Entry) -> Vec<Row> {
-    let (word, style) = word(&entry.action);
+fn rows(entry: &Entry, fate: Fate) -> Vec<Row> {
+    let (word, style) = word(&entry.action, fate);
     let row = |word: &str, style, field: &str, now: String, wanted: String, effect: String| Row {
         cells: [entry.name.clone(), word.to_owned(), field.to_owned(), now, wanted, effect],
         style,
@@ -94,7 +94,15 @@ fn rows(entry: &Entry) -> Vec<Row> {
     rows
 }
 
-const fn word(action: &Action) -> (&'static str, anstyle::Style) {
+const fn word(action: &Action, fate: Fate) -> (&'static str, anstyle::Style) {
+    match (fate, action) {
+        (Fate::Failed, _) => ("failed", BAD),
+        (Fate::DoneBefore, _) => ("was done", DIM),
+        (Fate::Planned | Fate::Done, action) => word_of(action),
+    }
+}
+
+const fn word_of(action: &Action) -> (&'static str, anstyle::Style) {
     match action {
         Action::Keep => ("keep", DIM),
         Action::Create { .. } => ("create", GOOD),
@@ -165,13 +173,19 @@ fn printable(text: &str) -> String {
 /// What it comes to.
 fn last_line(outcome: &SyncOutcome) -> String {
     let plan = &outcome.plan;
-    let counted = |what: fn(&Action) -> bool| plan.vms.iter().filter(|entry| what(&entry.action)).count();
+    let fates = |fate| plan.vms.iter().filter(|entry| outcome.fate(entry) == fate).count();
+    let is_counted = |entry: &&Entry| matches!(outcome.fate(entry), Fate::Planned | Fate::Done);
+    let counted = |what: fn(&Action) -> bool| {
+        plan.vms.iter().filter(is_counted).filter(|entry| what(&entry.action)).count()
+    };
     let parts: Vec<String> = [
         (counted(|action| matches!(action, Action::Create { .. })), "create"),
         (counted(|action| matches!(action, Action::Adopt)), "adopt"),
         (counted(|action| matches!(action, Action::Update)), "update"),
         (counted(|action| matches!(action, Action::Prune)), "undefine"),
         (counted(|action| matches!(action, Action::Release)), "release"),
+        (fates(Fate::Failed), "failed"),
+        (fates(Fate::DoneBefore), "was done by another run"),
         (plan.vms.iter().filter(|entry| entry.leaves_something()).count(), "to decide"),
     ]
     .into_iter()
@@ -188,8 +202,9 @@ fn last_line(outcome: &SyncOutcome) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{plain, planned};
+    use super::super::samples::{change, entry, plain, planned};
     use super::*;
+    use crate::cli::outcomes::{DoneVm, FailedVm};
 
     #[test]
     fn each_field_tells_what_becomes_of_it_and_when() {
@@ -210,6 +225,29 @@ mod tests {
         let disk = shown.lines().find(|line| line.contains("takes the existing file")).unwrap();
         let words: Vec<&str> = disk.split_whitespace().collect();
         assert_eq!(words[..7], ["new", "create", "disk", "qcow2,", "15", "GiB", "/d/new.qcow2"], "{shown}");
+    }
+
+    #[test]
+    fn what_this_run_did_is_told_and_counted_vm_by_vm() {
+        let made = |name: &str| {
+            let grow = change(Field::Memory, 1.into(), 2.into(), Decision::Make, Forecast::NextStart);
+            entry(name, Action::Update, vec![grow])
+        };
+        let mut plan = planned();
+        plan.vms = vec![made("a"), made("b"), made("c"), made("d")];
+        let done = |vm: &str| DoneVm { vm: vm.to_owned(), steps: Vec::new(), warnings: Vec::new() };
+        let failed = FailedVm { vm: "b".to_owned(), error: "it is gone".to_owned() };
+        let outcome = SyncOutcome::new(None, plan, Vec::new()).done(vec![done("a"), done("c")], vec![failed]);
+        assert!(!outcome.clean);
+        insta::assert_snapshot!(plain(&sync(&outcome, Width::Unlimited)), @r"
+        qemu:///system
+        VM  DOES      FIELD   NOW    WANTED  TAKES EFFECT
+        a   update    memory  1 MiB  2 MiB   at its next start
+        b   failed    memory  1 MiB  2 MiB   at its next start
+        c   update    memory  1 MiB  2 MiB   at its next start
+        d   was done  memory  1 MiB  2 MiB   at its next start
+        Done: 2 update, 1 failed, 1 was done by another run
+        ");
     }
 
     #[test]

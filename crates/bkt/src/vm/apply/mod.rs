@@ -15,6 +15,7 @@
 mod backup;
 mod create;
 mod error;
+mod failed;
 mod undo;
 mod update;
 
@@ -25,6 +26,7 @@ use plasmavmc_libvirt::virsh::Connection;
 
 pub use backup::StateDir;
 pub use error::ApplyError;
+pub use failed::NotApplied;
 pub use undo::{Now, Trouble, Unproved};
 
 use super::plan::{Action, Entry, VmPlan};

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::existing::plan_existing;
 use super::holders::{Holders, disk_files};
+use super::trial;
 use super::{
     Action, Blueprint, DiskStep, Entry, FileSeen, Note, Observation, Options, Refusal, Seen, VmPlan,
 };
@@ -243,10 +244,16 @@ fn plan_unlisted(seen: &Seen, manifest: &VmManifest, options: &Options) -> Optio
     }
     Some(match seen.standing() {
         _ if !seen.persistent => refuse(Refusal::Transient),
-        _ if !applied.made => entry(Action::Release),
+        _ if !applied.made => match trial::mark(seen, None) {
+            Ok(()) => entry(Action::Release),
+            Err(why) => refuse(Refusal::Uneditable { why }),
+        },
         Standing::Running => refuse(Refusal::Runs),
         Standing::Saved => refuse(Refusal::HasSavedState),
-        Standing::Stopped => entry(Action::Prune),
+        Standing::Stopped => match seen.kept {
+            Some(kept) => refuse(Refusal::Keeps { kept }),
+            None => entry(Action::Prune),
+        },
     })
 }
 

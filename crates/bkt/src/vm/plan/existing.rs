@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::change::{applied_after, changes};
 use super::decide::World;
 use super::observation::disk_file;
+use super::trial;
 use super::{Action, Change, Decision, DiskStep, Entry, FileSeen, Note, Options, Refusal, Seen};
 use crate::manifest::VmDefinition;
 use crate::vm::capture::captured_media;
@@ -54,6 +55,7 @@ pub(super) fn plan_existing(
         notes.push(Note::MarkUnreadable);
     }
     compared.take_media(seen, definition, world);
+    trial::changes(&mut compared.changes, seen, &meant, &world.observation.files);
     let disk = compared.settle_disk(world, &domain.name, definition);
     let after = compared.applied_after(seen, disk.as_ref());
     let changes = compared.changes;
@@ -64,6 +66,13 @@ pub(super) fn plan_existing(
         Action::Update
     } else {
         Action::Keep
+    };
+    let action = match action {
+        Action::Adopt | Action::Update => match trial::mark(seen, Some(after.to_mark(&domain.name))) {
+            Ok(()) => action,
+            Err(why) => Action::Refuse { refusal: Refusal::Uneditable { why } },
+        },
+        other => other,
     };
     let pending = pending(seen, &meant);
     Entry { changes, disk, pending, notes, applied: Some(after), ..Entry::of(seen, action) }

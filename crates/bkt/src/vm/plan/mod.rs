@@ -22,6 +22,7 @@ mod holders;
 mod observation;
 mod origin;
 mod text;
+mod trial;
 
 #[cfg(test)]
 mod disk_tests;
@@ -38,7 +39,7 @@ pub use change::{Change, Decision};
 pub use decide::{disks_to_look_at, files_to_look_at, plan};
 pub use existing::{drawn_mac, new_disk_format, pending};
 pub use observation::{
-    FileSeen, Files, Ground, Grounds, Host, Observation, Seen, Unreadable, disk_file, is_here,
+    FileSeen, Files, Ground, Grounds, Host, Kept, Observation, Seen, Unreadable, disk_file, is_here,
 };
 pub use origin::manifest_id;
 use plasmavmc_types::{DiskFormat, VmId};
@@ -199,6 +200,16 @@ pub enum Refusal {
     Runs,
     /// It is to go, and has a saved state that would go with it.
     HasSavedState,
+    /// It is to go, and libvirt keeps something of it that would go with it.
+    Keeps {
+        /// What.
+        kept: Kept,
+    },
+    /// Its XML has no place for what is to be noted in it.
+    Uneditable {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// What is done to a disk.

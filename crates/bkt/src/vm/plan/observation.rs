@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use plasmavmc_libvirt::domain::{Disk, Domain, Source};
+use plasmavmc_libvirt::domain::{Disk, Domain, DomainXml, Source};
 use plasmavmc_types::{ByteSize, DiskFormat, VmId};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::vm::{Beside, PowerState, Standing};
 
@@ -47,7 +49,9 @@ pub struct Seen {
     pub domain: Domain,
     /// What it is now, where it runs.
     pub live: Option<Domain>,
-    /// The digest of the XML that `domain` was read from.
+    /// The XML that `domain` was read from, in which a change is tried; none where nobody has it.
+    pub xml: Option<DomainXml>,
+    /// The digest of that XML.
     pub digest: String,
     /// What it does.
     pub state: PowerState,
@@ -57,6 +61,18 @@ pub struct Seen {
     pub persistent: bool,
     /// Whether it starts with the host; none where that is not known.
     pub autostart: Option<bool>,
+    /// What libvirt keeps of it and would not undefine it with.
+    pub kept: Option<Kept>,
+}
+
+/// What libvirt keeps of a domain beside its definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// Snapshots.
+    Snapshots,
+    /// Checkpoints.
+    Checkpoints,
 }
 
 /// A domain whose XML cannot be read.

@@ -24,6 +24,8 @@ pub(super) fn seen(domain: Domain) -> Seen {
     Seen {
         domain,
         live: None,
+        xml: None,
+        kept: None,
         digest: "d1".to_owned(),
         state: PowerState::Stopped,
         is_active: false,
@@ -55,7 +57,11 @@ pub(super) fn only(plan: VmPlan) -> Entry {
 }
 
 pub(super) fn entry(definition: VmDefinition, domain: Domain, options: &Options) -> Entry {
-    only(plan(&manifest(definition), &world(vec![seen(domain)]), options))
+    entry_of(definition, seen(domain), options)
+}
+
+pub(super) fn entry_of(definition: VmDefinition, seen: Seen, options: &Options) -> Entry {
+    only(plan(&manifest(definition), &world(vec![seen]), options))
 }
 
 pub(super) fn refusal(entry: &Entry) -> &Refusal {

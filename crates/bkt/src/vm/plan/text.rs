@@ -7,7 +7,7 @@ use std::fmt;
 use plasmavmc_types::{ByteSize, DiskFormat};
 use serde_json::Value;
 
-use super::{Action, Change, Decision, DiskStep, Note, Refusal};
+use super::{Action, Change, Decision, DiskStep, Kept, Note, Refusal};
 use crate::vm::Absent;
 use crate::vm::power::quoted;
 
@@ -76,6 +76,8 @@ impl fmt::Display for Refusal {
             Self::MediumGone { path } => write!(f, "its medium `{}` does not exist", path.display()),
             Self::Runs => f.write_str("it left the manifest, and it runs"),
             Self::HasSavedState => f.write_str("it left the manifest, and it has a saved state"),
+            Self::Keeps { kept } => write!(f, "it left the manifest, and it has {kept}"),
+            Self::Uneditable { why } => write!(f, "its XML cannot be edited: {why}"),
         }
     }
 }
@@ -92,7 +94,7 @@ impl Refusal {
                 "take it out of one of the two; here it is taken over with `bkt vm sync --adopt {name}`"
             ),
             Self::Transient => "define it with virsh first, so that it stays".to_owned(),
-            Self::Unreadable { .. } => "see its XML with `virsh dumpxml`".to_owned(),
+            Self::Unreadable { .. } => format!("see its XML: `virsh dumpxml {name}`"),
             Self::Renamed { to } => format!(
                 "rename it in the manifest and take it over: `bkt vm sync --adopt {to}`; or rename the VM back: \
                  `virsh domrename {to} {name}`",
@@ -110,7 +112,16 @@ impl Refusal {
             Self::NoFolder { dir } => format!("make it: `mkdir -p {}`", quoted(&dir.display().to_string())),
             Self::MediumGone { .. } => "put it there, or take it out of `iso_sources`".to_owned(),
             Self::Runs => format!("stop it first: `bkt vm stop {name}`"),
-            Self::HasSavedState => "start it, or drop the state with `virsh managedsave-remove`".to_owned(),
+            Self::HasSavedState => {
+                format!("start it, or drop the state: `virsh managedsave-remove {name}`")
+            }
+            Self::Keeps { kept: Kept::Snapshots } => {
+                format!("see which, and delete them first: `virsh snapshot-list {name}`")
+            }
+            Self::Keeps { kept: Kept::Checkpoints } => {
+                format!("see which, and delete them first: `virsh checkpoint-list {name}`")
+            }
+            Self::Uneditable { .. } => format!("see to it by hand: `virsh edit {name}`"),
         }
     }
 }
@@ -144,6 +155,15 @@ impl Note {
             Some(hint) => format!("{self}; {hint}"),
             None => self.to_string(),
         }
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Snapshots => "snapshots",
+            Self::Checkpoints => "checkpoints",
+        })
     }
 }
 

@@ -30,6 +30,10 @@ pub(crate) struct StopArgs {
     #[arg(long, conflicts_with = "timeout")]
     force: bool,
 
+    /// Stop a transient VM too: its definition is kept nowhere, and goes with it
+    #[arg(long)]
+    lose_definition: bool,
+
     /// How long each guest may take to power off, in seconds [default: 120]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: Option<u64>,
@@ -45,6 +49,6 @@ pub(super) fn run(args: &StopArgs, face: &Face) -> Result<u8, CliError> {
             PowerNotice::Asked { .. } => face.voice.note(&format!("{}: {notice}", target.name)),
             _ => face.voice.warn(&format!("{}: {notice}", target.name)),
         };
-        stop(connection, target, how, &mut tell)
+        stop(connection, target, how, args.lose_definition, &mut tell)
     })
 }

@@ -10,12 +10,12 @@ use plasmavmc_term::exit::{OK, PENDING};
 use super::flags::PlanFlags;
 use crate::cli::error::{CliError, none_failed};
 use crate::cli::face::Face;
-use crate::cli::outcomes::{DoneVm, SyncOutcome};
+use crate::cli::outcomes::{DoneVm, FailedVm, SyncOutcome};
 use crate::cli::render;
 use crate::manifest::{Environment, ManifestError, ManifestFile};
 use crate::subsystem::Failure;
 use crate::vm::Place;
-use crate::vm::apply::{ApplyError, Done, Report};
+use crate::vm::apply::{ApplyError, Done, NotApplied, Report};
 use crate::vm::into_manifest::taken;
 use crate::vm::plan::{VmPlan, is_here};
 use crate::vm::plan_file::{Machine, PlanFile};
@@ -63,6 +63,9 @@ pub(super) fn run(args: &SyncArgs, face: &Face) -> Result<u8, CliError> {
     let place = face.place()?;
     if let Some(path) = &args.plan {
         return from_file(path, args.dry_run, &place, face);
+    }
+    if let Some(out) = &args.out {
+        PlanFile::may_write(&place.current_dir.join(out))?;
     }
     let manifest = place.manifest()?;
     let options = args.flags.options(&manifest)?;
@@ -159,10 +162,16 @@ fn finish(outcome: SyncOutcome, report: Report, face: &Face) -> Result<u8, CliEr
     for done in &report.done {
         done.warnings.iter().for_each(|warning| face.voice.warn(&format!("{}: {warning}", done.name)));
     }
-    let failure = |(target, error)| Failure { target, error: Box::new(error) };
-    none_failed(report.failed.into_iter().map(failure).collect())?;
     let done = |one: Done| DoneVm { vm: one.name, steps: one.steps, warnings: one.warnings };
-    let outcome = outcome.done(report.done.into_iter().map(done).collect());
+    let why = |(vm, error): &(String, ApplyError)| FailedVm { vm: vm.clone(), error: error.to_string() };
+    let failed = report.failed.iter().map(why).collect();
+    let outcome = outcome.done(report.done.into_iter().map(done).collect(), failed);
+    // Also where some failed: the others were changed, and nobody should have to look for which.
     face.answer(&outcome, render::sync)?;
+    let failure = |(target, error): (String, ApplyError)| {
+        let error = Box::new(NotApplied::new(target.clone(), error));
+        Failure { target, error }
+    };
+    none_failed(report.failed.into_iter().map(failure).collect())?;
     Ok(if outcome.clean { OK } else { PENDING })
 }

@@ -49,7 +49,12 @@ pub(super) fn find(
             listed: manifest.vms.contains_key(name.as_str()),
         })?;
         if targets.iter().all(|target| target.id != found.id) {
-            targets.push(Target { name: name.clone(), id: found.id, saved: found.managed_save });
+            targets.push(Target {
+                name: name.clone(),
+                id: found.id,
+                saved: found.managed_save,
+                persistent: found.persistent,
+            });
         }
     }
     Ok(targets)
@@ -59,6 +64,11 @@ pub(super) fn find(
 /// manifest's business.
 pub(super) fn all(manifest: &VmManifest, observed: &[Observed]) -> Vec<Target> {
     let is_listed = |one: &&Observed| manifest.vms.contains_key(one.name.as_str());
-    let target = |one: &Observed| Target { name: one.name.clone(), id: one.id, saved: one.managed_save };
+    let target = |one: &Observed| Target {
+        name: one.name.clone(),
+        id: one.id,
+        saved: one.managed_save,
+        persistent: one.persistent,
+    };
     observed.iter().filter(is_listed).map(target).collect()
 }
