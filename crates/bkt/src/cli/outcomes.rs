@@ -94,7 +94,7 @@ impl SyncOutcome {
 
     /// The answer where the plan was executed.
     pub(crate) fn done(mut self, done: Vec<DoneVm>, failed: Vec<FailedVm>) -> Self {
-        let is_settled = !self.plan.leaves_something() && !self.plan.is_pending() && !self.waits();
+        let is_settled = !self.plan.leaves_something() && !self.plan.waits();
         self.clean = is_settled && failed.is_empty();
         (self.done, self.failed) = (done, failed);
         self
@@ -111,13 +111,6 @@ impl SyncOutcome {
         } else {
             Fate::DoneBefore
         }
-    }
-
-    /// Whether a change that was made waits for something.
-    fn waits(&self) -> bool {
-        use crate::vm::Forecast as F;
-        let mut made = self.plan.vms.iter().flat_map(Entry::made);
-        made.any(|change| matches!(change.forecast, F::NextColdBoot | F::AfterSavedState))
     }
 }
 

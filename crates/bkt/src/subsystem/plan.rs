@@ -22,6 +22,8 @@ pub enum Verb {
     Capture,
     /// It is left as it is, and a person has to decide.
     Leave,
+    /// It was changed, and takes that on later.
+    Wait,
 }
 
 impl Verb {
@@ -34,6 +36,7 @@ impl Verb {
             Self::Remove => "remove",
             Self::Capture => "capture",
             Self::Leave => "leave",
+            Self::Wait => "wait",
         }
     }
 }
@@ -52,7 +55,8 @@ pub struct Operation {
 /// What a plan does, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Summary {
-    /// What is done, and what is left for a person to decide ([`Verb::Leave`]).
+    /// What is done, what is left for a person to decide ([`Verb::Leave`]), and what comes later
+    /// ([`Verb::Wait`]).
     pub operations: Vec<Operation>,
     /// What else is worth knowing.
     pub notes: Vec<String>,

@@ -112,7 +112,7 @@ pub enum Blocker {
     DiskChanges,
     /// What the disk is has no word in a manifest, so it is not replaced.
     DiskIsNoFile,
-    /// The guest may not boot, and its boot entries and keys go.
+    /// The guest may not boot; the file of its boot entries and keys stays.
     FirmwareChanges,
     /// What is sealed in the TPM goes, such as a key of BitLocker.
     TpmGoes,
@@ -240,7 +240,9 @@ impl fmt::Display for Blocker {
             Self::DiskTaken => "it is a disk of another VM",
             Self::DiskChanges => "its guest may not find what it boots from",
             Self::DiskIsNoFile => "its disk is not a file, and is not replaced by one",
-            Self::FirmwareChanges => "its guest may not boot, and its boot entries and keys go",
+            Self::FirmwareChanges => {
+                "its guest may not boot; the file of its boot entries and keys stays, for whom it fits"
+            }
             Self::TpmGoes => "what is sealed in its TPM goes, such as the key of an encrypted disk",
             Self::TpmIsTheHosts => "it has the TPM of the host",
             Self::Edit { why } => why,

@@ -128,7 +128,7 @@ pub fn status(manifest: &VmManifest, observation: &Observation, ours: Option<Str
 }
 
 impl VmStatus {
-    fn new(name: &str, standing: Belonging) -> Self {
+    pub(super) fn new(name: &str, standing: Belonging) -> Self {
         Self {
             name: name.to_owned(),
             id: None,

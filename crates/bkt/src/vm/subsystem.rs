@@ -9,9 +9,9 @@ use super::apply::NotApplied;
 use super::into_manifest::{captured, taken};
 use super::observe::observe;
 use super::plan::{Action, Decision, Entry, Options, VmPlan, manifest_id};
-use super::status::status;
+use super::status::{VmStatus, status};
 use super::sync::{SyncError, execute, plan_sync, with_backups};
-use super::{Capture, CaptureOptions, Outcome, Place, capture};
+use super::{Capture, CaptureOptions, Field, Outcome, Place, capture};
 use crate::manifest::{Environment, ManifestFile};
 use crate::subsystem::{
     Failure, Operation, Plan, Report, Standing, Subsystem, SubsystemError, Summary, Told, Verb,
@@ -69,12 +69,6 @@ impl Subsystem for VmSubsystem {
         let connection = self.place.connection(&manifest.manifest).map_err(failed)?;
         let observation = observe(&connection, &manifest.manifest).map_err(failed)?;
         let status = status(&manifest.manifest, &observation, Some(manifest_id(&manifest.path)));
-        let standing = |vm: &super::status::VmStatus| Standing {
-            target: vm.name.clone(),
-            state: vm.word().to_owned(),
-            differs: vm.changes.iter().map(ToString::to_string).collect(),
-            clean: vm.is_clean(),
-        };
         Ok(status.vms.iter().map(standing).collect())
     }
 
@@ -139,7 +133,7 @@ impl Plan for SyncPlan<'_> {
             done,
             warnings,
             failed: report.failed.into_iter().map(failure).collect(),
-            left: self.plan.leaves_something(),
+            left: self.plan.leaves_something() || self.plan.waits(),
         })
     }
 }
@@ -194,6 +188,24 @@ impl Plan for CapturePlan<'_> {
     }
 }
 
+/// How a VM stands, with every reason for which it is not as the manifest has it.
+fn standing(vm: &VmStatus) -> Standing {
+    let changes = vm.changes.iter().map(ToString::to_string);
+    let refusal = vm.refusal.iter().map(ToString::to_string);
+    Standing {
+        target: vm.name.clone(),
+        state: vm.word().to_owned(),
+        differs: changes.chain(refusal).chain(waiting(&vm.pending)).collect(),
+        clean: vm.is_clean(),
+    }
+}
+
+/// The fields that a running VM takes on later, in a line.
+fn waiting(pending: &[Field]) -> Option<String> {
+    let fields: Vec<&str> = pending.iter().map(|field| field.as_str()).collect();
+    (!fields.is_empty()).then(|| format!("{}: at its next cold boot", fields.join(", ")))
+}
+
 /// A plan of VMs in words that every subsystem shares.
 fn summary(plan: &VmPlan) -> Summary {
     let mut summary = Summary::default();
@@ -221,6 +233,10 @@ fn summary(plan: &VmPlan) -> Summary {
             let details = made.into_iter().chain(entry.disk.iter().map(ToString::to_string)).collect();
             summary.operations.push(Operation { verb, target: entry.name.clone(), details });
         }
+        if let Some(line) = waiting(&entry.pending) {
+            let target = entry.name.clone();
+            summary.operations.push(Operation { verb: Verb::Wait, target, details: vec![line] });
+        }
         if !left.is_empty() {
             summary.operations.push(Operation {
                 verb: Verb::Leave,
@@ -236,4 +252,38 @@ fn summary(plan: &VmPlan) -> Summary {
 fn details(entry: &Entry, made: bool) -> Vec<String> {
     let is_made = |decision: Decision| matches!(decision, Decision::Make | Decision::TakeTheirs);
     entry.changes.iter().filter(|change| is_made(change.decision) == made).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PowerState;
+    use super::super::status::Belonging;
+    use super::*;
+
+    #[test]
+    fn what_is_not_as_the_manifest_has_it_says_why() {
+        let mut vm = VmStatus::new("web", Belonging::Managed);
+        vm.state = Some(PowerState::Running);
+        assert!(standing(&vm).clean && standing(&vm).differs.is_empty());
+        vm.pending = vec![Field::Memory, Field::Vcpus];
+        let pending = standing(&vm);
+        assert_eq!(
+            (pending.clean, &pending.differs[..]),
+            (false, &["memory, vcpus: at its next cold boot".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn what_waits_for_a_cold_boot_is_drift_as_it_is_for_the_status() {
+        let observation = super::super::plan::Observation::default();
+        let mut plan = super::super::plan::plan(&Default::default(), &observation, &Options::default());
+        assert!(summary(&plan).is_clean());
+        let entry = serde_json::json!({
+            "name": "web", "id": null, "standing": "running", "action": "keep", "changes": [], "disk": null,
+            "pending": ["memory"], "notes": [], "digest": null, "applied": null,
+        });
+        plan.vms.push(serde_json::from_value(entry).unwrap());
+        assert!(!summary(&plan).is_clean());
+        assert_eq!(summary(&plan).operations[0].verb, Verb::Wait);
+    }
 }

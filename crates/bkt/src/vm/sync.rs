@@ -117,6 +117,23 @@ pub fn execute_file(
     Ok(hold(file, connection, state)?.apply(told))
 }
 
+/// A plan of a file with what has changed since of what its VMs do: one that is off now waits for no boot.
+///
+/// # Errors
+/// [`SyncError::Virsh`].
+pub fn as_vms_stand(mut plan: VmPlan, connection: &Connection) -> Result<VmPlan, SyncError> {
+    let waiting: Vec<_> =
+        plan.vms.iter().filter(|entry| entry.waits()).filter_map(|entry| entry.id).collect();
+    for id in waiting {
+        let now = connection.reader().observe_one(id).map_err(|source| SyncError::Virsh { source })?;
+        // A saved one goes on from where it was: that is no cold boot.
+        if now.is_some_and(|now| !now.state.is_active() && !now.managed_save) {
+            plan.is_off(id);
+        }
+    }
+    Ok(plan)
+}
+
 /// A plan of a file that holds, for as long as this is kept: nobody else syncs this libvirt meanwhile.
 #[derive(Debug)]
 pub struct Held<'a> {

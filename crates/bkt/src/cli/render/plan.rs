@@ -4,7 +4,7 @@ use plasmavmc_term::{Column, Table, Width};
 
 use super::style::{BAD, BUSY, DIM, GOOD, header, value};
 use crate::cli::outcomes::{Fate, SyncOutcome};
-use crate::vm::plan::{Action, Blueprint, Change, Decision, DiskStep, Entry};
+use crate::vm::plan::{Action, Blueprint, Change, Decision, DiskStep, Entry, Refusal};
 use crate::vm::{Field, Forecast};
 
 pub(crate) fn sync(outcome: &SyncOutcome, width: Width) -> String {
@@ -54,7 +54,8 @@ fn rows(entry: &Entry, fate: Fate) -> Vec<Row> {
         let (word, style) = decided(change, word, style);
         let now = value(change.field, change.from.as_ref());
         let wanted = value(change.field, Some(&change.to));
-        rows.push(row(word, style, change.field.as_str(), now, wanted, effect(change)));
+        let effect = effect(change, &entry.action);
+        rows.push(row(word, style, change.field.as_str(), now, wanted, effect));
     }
     match &entry.disk {
         Some(DiskStep::Create { size_gb, .. }) => {
@@ -129,15 +130,23 @@ const fn decided<'w>(change: &Change, word: &'w str, style: anstyle::Style) -> (
     }
 }
 
-fn effect(change: &Change) -> String {
+fn effect(change: &Change, action: &Action) -> String {
+    use Refusal::{MarkedAs, NotOurs, OtherManifest};
     match (change.decision, &change.forecast) {
+        (Decision::Make, forecast) => match action {
+            Action::Refuse { refusal: NotOurs | MarkedAs { .. } | OtherManifest { .. } } => {
+                format!("with --adopt: {forecast}")
+            }
+            Action::Refuse { .. } => "not while that stands against it".to_owned(),
+            _ => forecast.to_string(),
+        },
         (Decision::TakeTheirs, _) => "the manifest takes what it is now".to_owned(),
         (Decision::Leave, _) => change.drift.to_string(),
         (Decision::Blocked, Forecast::Blocked { reason, danger: Some(danger) }) => {
             format!("{reason}; {} allows it", danger.flag())
         }
         (Decision::Blocked, Forecast::Blocked { reason, danger: None }) => reason.to_string(),
-        (_, forecast) => forecast.to_string(),
+        (Decision::Blocked, forecast) => forecast.to_string(),
     }
 }
 
@@ -193,10 +202,15 @@ fn last_line(outcome: &SyncOutcome) -> String {
     .map(|(count, word)| format!("{count} {word}"))
     .collect();
     let taken = if outcome.taken { "; the manifest took what was edited by hand" } else { "" };
+    let waiting = match plan.vms.iter().filter(|entry| entry.waits()).count() {
+        0 => String::new(),
+        count => format!("; waiting for a cold boot: {count}"),
+    };
     match (parts.is_empty(), outcome.dry_run) {
-        (true, _) => "Every VM is as the manifest has it\n".to_owned(),
+        (true, _) if waiting.is_empty() => "Every VM is as the manifest has it\n".to_owned(),
+        (true, _) => format!("Nothing to do{waiting}\n"),
         (false, true) => format!("Would do: {}; nothing was changed\n", parts.join(", ")),
-        (false, false) => format!("Done: {}{taken}\n", parts.join(", ")),
+        (false, false) => format!("Done: {}{taken}{waiting}\n", parts.join(", ")),
     }
 }
 
@@ -205,6 +219,7 @@ mod tests {
     use super::super::samples::{change, entry, plain, planned};
     use super::*;
     use crate::cli::outcomes::{DoneVm, FailedVm};
+    use crate::vm::plan::VmPlan;
 
     #[test]
     fn each_field_tells_what_becomes_of_it_and_when() {
@@ -248,6 +263,32 @@ mod tests {
         d   was done  memory  1 MiB  2 MiB   at its next start
         Done: 2 update, 1 failed, 1 was done by another run
         ");
+    }
+
+    #[test]
+    fn what_waits_for_a_cold_boot_is_not_called_as_the_manifest_has_it() {
+        let mut plan = planned();
+        let id = plasmavmc_types::VmId::generate();
+        let keep = entry("a", Action::Keep, Vec::new());
+        plan.vms = vec![Entry { id: Some(id), pending: vec![Field::Memory], ..keep }];
+        let last = |plan: &VmPlan| {
+            let outcome = SyncOutcome::new(None, plan.clone(), Vec::new()).dry();
+            let text = plain(&sync(&outcome, Width::Unlimited));
+            (outcome.clean, text.lines().last().unwrap_or_default().to_owned())
+        };
+        let waits = "Nothing to do; waiting for a cold boot: 1".to_owned();
+        assert_eq!(last(&plan), (false, waits));
+        plan.is_off(id);
+        assert_eq!(last(&plan), (true, "Every VM is as the manifest has it".to_owned()));
+    }
+
+    #[test]
+    fn what_is_not_done_to_a_stranger_is_not_told_as_if_it_were() {
+        let grow = change(Field::Memory, 1.into(), 2.into(), Decision::Make, Forecast::NextStart);
+        let of = |refusal| entry("a", Action::Refuse { refusal }, vec![grow.clone()]);
+        let told = |refusal| rows(&of(refusal), Fate::Planned)[1].cells[5].clone();
+        assert_eq!(told(Refusal::NotOurs), "with --adopt: at its next start");
+        assert_eq!(told(Refusal::Transient), "not while that stands against it");
     }
 
     #[test]

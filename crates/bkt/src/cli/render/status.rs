@@ -79,8 +79,11 @@ fn remarks(vm: &VmStatus) -> String {
     for change in &vm.changes {
         let (now, wanted) =
             (value(change.field, change.from.as_ref()), value(change.field, Some(&change.to)));
-        let line =
-            format!("{}: {} is {now}, the manifest has {wanted}: {}", vm.name, change.field, change.drift);
+        let mut line = format!("{}: {} is {now}, the manifest has {wanted}", vm.name, change.field);
+        // Of what was never applied, or by another manifest, nobody knows who changed it.
+        if change.applied.is_some() && vm.standing != Belonging::OtherManifest {
+            line.push_str(&format!(": {}", change.drift));
+        }
         text.push_str(&plasmavmc_term::text::printable(&line));
         text.push('\n');
     }
@@ -104,7 +107,7 @@ mod tests {
 
     use super::super::samples::{change, plain};
     use super::*;
-    use crate::vm::plan::Decision;
+    use crate::vm::plan::{Change, Decision};
     use crate::vm::status::Status;
     use crate::vm::{Field, Forecast};
 
@@ -127,6 +130,9 @@ mod tests {
     fn every_state_and_every_difference_has_its_place() {
         let edited = change(Field::Memory, json!(4096), json!(8192), Decision::Leave, Forecast::NextColdBoot);
         assert_eq!(edited.drift, Drift::EditedByHand);
+        let never = Change { drift: Drift::ManifestChanged, ..edited.clone() };
+        let edited = Change { applied: Some(json!(8192)), ..edited };
+        let another = Change { drift: Drift::ManifestChanged, ..edited.clone() };
         let vms = vec![
             VmStatus { transient: true, ..vm("a", Some(PowerState::Running), Belonging::Unmanaged) },
             VmStatus {
@@ -136,11 +142,14 @@ mod tests {
                 ..vm("b", Some(PowerState::Paused), Belonging::Managed)
             },
             vm("c", None, Belonging::Missing),
-            vm("d", Some(PowerState::Saved), Belonging::NotOurs),
+            VmStatus { changes: vec![never], ..vm("d", Some(PowerState::Saved), Belonging::NotOurs) },
             vm("e", Some(PowerState::Crashed), Belonging::NotListed),
             vm("f", None, Belonging::Unreadable),
             vm("g", Some(PowerState::Stopped), Belonging::Managed),
-            vm("h", Some(PowerState::Stopped), Belonging::OtherManifest),
+            VmStatus {
+                changes: vec![another],
+                ..vm("h", Some(PowerState::Stopped), Belonging::OtherManifest)
+            },
         ];
         let status = Status { uri: "qemu:///system".to_owned(), vms };
         let outcome = VmStatusOutcome {

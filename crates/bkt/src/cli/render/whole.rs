@@ -13,7 +13,7 @@ pub(crate) fn whole(outcome: &WholeOutcome, width: Width) -> String {
         (true, _) => "Everything is as it is declared\n",
         (false, true) => "Nothing was changed\n",
         (false, false) if outcome.clean => "Done\n",
-        (false, false) => "Done, but for what is left to decide\n",
+        (false, false) => "Done, but for what failed, is left to decide, or waits\n",
     });
     text
 }
@@ -66,7 +66,7 @@ const fn style(operation: &Operation) -> anstyle::Style {
     match operation.verb {
         Verb::Create | Verb::Update | Verb::Adopt | Verb::Capture => GOOD,
         Verb::Remove => BUSY,
-        Verb::Leave => DIM,
+        Verb::Leave | Verb::Wait => DIM,
     }
 }
 

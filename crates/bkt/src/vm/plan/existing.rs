@@ -9,6 +9,7 @@ use plasmavmc_types::{ByteSize, DiskFormat, MacAddr, VmId};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::along;
 use super::change::{applied_after, changes};
 use super::decide::World;
 use super::observation::disk_file;
@@ -56,6 +57,7 @@ pub(super) fn plan_existing(
     }
     compared.take_media(seen, definition, world);
     trial::changes(&mut compared.changes, seen, &meant, &world.observation.files);
+    notes.extend(along::notes(&compared.changes, domain, &meant));
     let disk = compared.settle_disk(world, &domain.name, definition);
     let after = compared.applied_after(seen, disk.as_ref());
     let changes = compared.changes;
@@ -200,15 +202,16 @@ impl<'a> Compared<'a> {
         if !self.wanted.contains_key(&Field::Network) && !self.wanted.contains_key(&Field::Mac) {
             return None;
         }
-        if made(Field::Network).is_some_and(|network| network == "none") {
-            return None;
-        }
         let set = made(Field::Mac).and_then(|mac| mac.as_str()?.parse().ok());
+        // Of a card that went, for the next one: a network knows a machine by it.
+        let before = self.meant.applied.and_then(|applied| applied.nic);
         let there = self.meant.nic(&seen.domain.fields);
         match there {
             Some((_, nic)) => set.or(nic.mac),
-            None if made(Field::Network).is_some() => set.or_else(|| Some(drawn_mac(seen.domain.id))),
-            None => None,
+            None if made(Field::Network).is_some() => {
+                set.or(before).or_else(|| Some(drawn_mac(seen.domain.id)))
+            }
+            None => before,
         }
     }
 

@@ -14,6 +14,7 @@
 //! [`plan`] is one pure function over an [`Observation`]: of libvirt, or of dumps in a folder. Equal input
 //! gives an equal plan, byte for byte. Never does: anything. Tests: `tests.rs` beside this.
 
+mod along;
 mod blueprint;
 mod change;
 mod decide;
@@ -48,7 +49,7 @@ use serde::{Deserialize, Serialize};
 pub use text::shown;
 
 use super::applied::Applied;
-use super::{Absent, Allowed, Field, Standing, Unsaid};
+use super::{Absent, Allowed, Field, Forecast, Standing, Unsaid};
 
 /// What a person allowed and asked for beside the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -271,6 +272,25 @@ pub enum Note {
         /// The VM it is a copy of.
         of: String,
     },
+    /// Secure boot, which is on, goes with UEFI.
+    SecureBootGoes,
+    /// UEFI comes without secure boot, because the manifest does not ask for it.
+    SecureBootIsOff,
+    /// A display goes with what was set for it.
+    DisplayGoes {
+        /// Whether its password goes too.
+        password: bool,
+    },
+    /// A card goes; the next one gets its address.
+    CardGoes {
+        /// The address.
+        mac: String,
+    },
+    /// The guest gets less than the memory.
+    Balloon {
+        /// How much, in MiB.
+        mib: u64,
+    },
     /// Its disk's file is gone, and is not made anew: it had something in it.
     DiskGone {
         /// The file.
@@ -312,6 +332,22 @@ impl VmPlan {
         self.vms.iter().any(|entry| !entry.pending.is_empty())
     }
 
+    /// Whether something is pending, or will be once the plan was applied.
+    pub fn waits(&self) -> bool {
+        self.vms.iter().any(Entry::waits)
+    }
+
+    /// Notes that a VM is off by now: nothing waits for that any more.
+    pub fn is_off(&mut self, id: VmId) {
+        for entry in self.vms.iter_mut().filter(|entry| entry.id == Some(id)) {
+            entry.standing = Some(Standing::Stopped);
+            entry.pending.clear();
+            for change in entry.changes.iter_mut().filter(|one| one.forecast == Forecast::NextColdBoot) {
+                change.forecast = Forecast::NextStart;
+            }
+        }
+    }
+
     /// The fields in which the VM wins, with the values that go into the manifest.
     pub fn taken(&self) -> Vec<(&str, &Change)> {
         let taken =
@@ -343,6 +379,13 @@ impl Entry {
         matches!(self.action, Action::Refuse { .. })
             || self.changes.iter().any(left)
             || self.notes.iter().any(Note::is_a_difference)
+    }
+
+    /// Whether something is pending, or will be once the changes were made.
+    pub fn waits(&self) -> bool {
+        let is_late =
+            |one: &Change| matches!(one.forecast, Forecast::NextColdBoot | Forecast::AfterSavedState);
+        !self.pending.is_empty() || self.made().any(is_late)
     }
 
     /// The changes that are made.

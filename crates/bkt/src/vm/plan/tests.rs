@@ -371,13 +371,20 @@ fn a_running_vm_tells_when_and_what_is_pending() {
 fn a_card_that_comes_and_goes_keeps_its_address() {
     let mut wish = definition();
     wish.network = "none".parse().unwrap();
+    let mac = domain().fields.nics[0].mac;
     let without = entry(wish.clone(), applied(&definition()), &Options::default());
-    assert_eq!(without.applied.as_ref().unwrap().nic, None);
+    assert_eq!(without.applied.as_ref().unwrap().nic, mac);
     let mut there = applied(&definition());
     there.mark = Some(without.applied.unwrap().to_mark("web"));
     there.fields.nics.clear();
-    let back = entry(definition(), there.clone(), &Options::default());
-    assert_eq!(back.applied.unwrap().nic, Some(drawn_mac(there.id)));
+    let still = entry(wish, there.clone(), &Options::default());
+    assert_eq!((still.action, still.applied.unwrap().nic), (Action::Keep, mac));
+    assert_eq!(entry(definition(), there.clone(), &Options::default()).applied.unwrap().nic, mac);
+    // Where none is known, it is always the same one.
+    let applied = Applied { nic: None, ..Applied::read(there.mark.as_ref().unwrap()).unwrap() };
+    there.mark = Some(applied.to_mark("web"));
+    let drawn = entry(definition(), there.clone(), &Options::default()).applied.unwrap().nic;
+    assert_eq!(drawn, Some(drawn_mac(there.id)));
 }
 
 #[test]
@@ -429,8 +436,8 @@ fn a_change_is_said_in_one_line() {
         [
             "title: none -> Web, at its next start",
             "vcpus: 8, and the manifest has 2: edited by hand",
-            "boot: uefi -> bios, not made without --allow-firmware-change: its guest may not boot, and its \
-             boot entries and keys go",
+            "boot: uefi -> bios, not made without --allow-firmware-change: its guest may not boot; the file of \
+             its boot entries and keys stays, for whom it fits",
         ]
     );
 }

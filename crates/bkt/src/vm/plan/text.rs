@@ -206,6 +206,22 @@ impl fmt::Display for Note {
             }
             Self::OtherManifest { manifest } => write!(f, "it is in the hands of {manifest}"),
             Self::Copied { of } => write!(f, "it is a copy of `{of}`, or was renamed, and is left alone"),
+            Self::SecureBootGoes => f.write_str(
+                "secure_boot goes with it: true -> none; it comes back where the manifest says `\"secure_boot\": true`",
+            ),
+            Self::SecureBootIsOff => f.write_str(
+                "secure_boot comes with it: none -> false, where the manifest does not say `\"secure_boot\": true`",
+            ),
+            Self::DisplayGoes { password: true } => {
+                f.write_str("its old display goes with its port, address and password")
+            }
+            Self::DisplayGoes { password: false } => f.write_str(
+                "its old display goes with its port and address; a password stays with the new one",
+            ),
+            Self::CardGoes { mac } => write!(f, "its card goes; its address {mac} is kept for the next card"),
+            Self::Balloon { mib } => {
+                write!(f, "its guest gets {mib} MiB of the memory: its `<currentMemory>` stays")
+            }
             Self::DiskGone { path, .. } => write!(f, "its disk `{}` is gone", path.display()),
             Self::Kept { .. } => f.write_str("a VM of this name was here before, and its XML was kept"),
             Self::DiskUnreadable { path } => {

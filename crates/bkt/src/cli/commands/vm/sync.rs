@@ -20,7 +20,7 @@ use crate::vm::into_manifest::taken;
 use crate::vm::plan::{VmPlan, is_here};
 use crate::vm::plan_file::{Machine, PlanFile};
 use crate::vm::preflight::{Facts, Finding, preflight};
-use crate::vm::sync::{execute, hold, plan_sync, with_backups};
+use crate::vm::sync::{as_vms_stand, execute, hold, plan_sync, with_backups};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,7 +95,7 @@ fn from_file(path: &Path, dry_run: bool, place: &Place, face: &Face) -> Result<u
     // The plan is for one libvirt and no other, whatever else is said.
     let uri = place.connect.clone().unwrap_or_else(|| file.plan.uri.clone());
     let connection = Connection::new(Some(uri))?;
-    let outcome = SyncOutcome::new(None, file.plan.clone(), Vec::new());
+    let outcome = SyncOutcome::new(None, as_vms_stand(file.plan.clone(), &connection)?, Vec::new());
     if dry_run {
         return shown(&outcome.dry(), face);
     }
