@@ -1,6 +1,6 @@
 //! Pages made from a command line's own definition: for `docs/`, and as manual pages.
 //!
-//! Texts are made without I/O; [`write`] writes them. Tests: below, and in `commands`.
+//! Texts are made without I/O; [`write()`] writes them. Tests: below, and in `commands`.
 
 mod commands;
 
