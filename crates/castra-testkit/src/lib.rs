@@ -10,6 +10,7 @@ mod innocent;
 pub mod libvirt;
 mod ports;
 mod qga;
+mod server;
 mod wait;
 mod world;
 
@@ -29,6 +30,7 @@ pub use command::{Answer, wait};
 pub use innocent::Innocent;
 pub use ports::{free_port, free_ports};
 pub use qga::qga_archive;
+pub use server::Server;
 pub use wait::{eventually, throughout, until};
 pub use world::{World, fits, tree};
 

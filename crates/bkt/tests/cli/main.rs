@@ -5,6 +5,7 @@
 mod completions;
 mod docs;
 mod env;
+mod fetch;
 mod help;
 mod hostile;
 mod json;

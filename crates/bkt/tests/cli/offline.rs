@@ -43,6 +43,20 @@ fn a_directory_that_is_not_there_is_a_failure() {
 }
 
 #[test]
+fn dumps_that_are_not_there_or_are_none_are_told() {
+    let env = TestEnv::with(ONE);
+    std::fs::create_dir(env.repo().join("dumps")).unwrap();
+    let answer = env.bkt(["vm", "plan", "--against", "dumps"]).ended(2);
+    assert!(
+        answer.stderr.contains("warning: `dumps` holds no NAME.xml: every VM counts as missing"),
+        "{answer}"
+    );
+    env.write("dumps/other.xml", "<domain>");
+    let answer = env.bkt(["vm", "plan", "--against", "dumps"]).ended(2);
+    assert!(answer.stderr.contains("warning: `dumps/other.xml` is no domain's XML"), "{answer}");
+}
+
+#[test]
 fn a_manifest_without_vms_is_clean() {
     let env = TestEnv::with("{ \"vms\": {} }");
     env.write("dumps/web.xml", dump("web", 1));

@@ -13,7 +13,7 @@ use sha2::Digest;
 
 use crate::env::{Answer, TestEnv, wait};
 use crate::guests::BOUND;
-use crate::server::Server;
+use castra_testkit::Server;
 
 /// The row of an image in `image list`.
 pub(crate) fn listed(env: &TestEnv, name: &str) -> Value {

@@ -50,7 +50,6 @@ mod records;
 mod sectors;
 mod seed;
 mod selection;
-mod server;
 mod shop;
 mod ssh;
 mod status;

@@ -1,6 +1,6 @@
 //! `bkt vm plan`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -9,8 +9,9 @@ use super::sync::{findings, shown};
 use crate::cli::error::CliError;
 use crate::cli::face::Face;
 use crate::cli::outcomes::SyncOutcome;
+use crate::manifest::VmManifest;
 use crate::vm::observe::read_dumps;
-use crate::vm::plan::plan;
+use crate::vm::plan::{Observation, plan};
 use crate::vm::sync::{plan_sync, with_backups};
 
 const EXAMPLES: &str = "\
@@ -35,6 +36,23 @@ pub(crate) struct PlanArgs {
     against: Option<PathBuf>,
 }
 
+/// What a folder of dumps should have had, and has not: without a word every VM would seem to be missing.
+fn unused(dir: &Path, observation: &Observation, manifest: &VmManifest) -> Vec<String> {
+    if observation.domains.is_empty() && observation.unreadable.is_empty() {
+        return vec![format!("`{}` holds no NAME.xml: every VM counts as missing", dir.display())];
+    }
+    let strange = observation.unreadable.iter().filter(|it| !manifest.vms.contains_key(it.name.as_str()));
+    strange
+        .map(|it| {
+            format!(
+                "`{}` is no domain's XML, and was passed over: {}",
+                dir.join(format!("{}.xml", it.name)).display(),
+                it.why
+            )
+        })
+        .collect()
+}
+
 pub(super) fn run(args: &PlanArgs, face: &Face) -> Result<u8, CliError> {
     let place = face.place()?;
     let manifest = place.manifest()?;
@@ -42,6 +60,9 @@ pub(super) fn run(args: &PlanArgs, face: &Face) -> Result<u8, CliError> {
     let outcome = match &args.against {
         Some(dir) => {
             let observation = read_dumps(&place.current_dir.join(dir))?;
+            for warning in unused(dir, &observation, &manifest.manifest) {
+                face.voice.warn(&warning);
+            }
             let plan = plan(&manifest.manifest, &observation, &options);
             SyncOutcome::new(Some(manifest.path), plan, Vec::new())
         }

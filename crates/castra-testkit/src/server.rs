@@ -1,4 +1,6 @@
 //! A web server of our own that has a few files: what a publisher of images has.
+//!
+//! Tests: every test that fetches from it.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -8,16 +10,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// A server that answers until the test ends.
-pub(crate) struct Server {
+pub struct Server {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// Serves `files` by the last part of their path.
-    pub(crate) fn new(files: BTreeMap<String, Vec<u8>>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
+    ///
+    /// # Panics
+    /// Where there is no port.
+    pub fn new(files: BTreeMap<String, Vec<u8>>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("some port is free");
+        let address = listener.local_addr().expect("it is bound");
         let requests = Arc::new(AtomicUsize::new(0));
         let (files, seen) = (Arc::new(files), Arc::clone(&requests));
         thread::spawn(move || {
@@ -30,13 +35,13 @@ impl Server {
         Self { address, requests }
     }
 
-    /// What `CASTRA_IMAGE_MIRROR` takes.
-    pub(crate) fn url(&self) -> String {
+    /// Where it is, without a slash at the end: what `CASTRA_IMAGE_MIRROR` takes.
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// How many connections it has seen.
-    pub(crate) fn requests(&self) -> usize {
+    pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
