@@ -6,18 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use plasmavmc_host::disk;
 use plasmavmc_libvirt::facts::access::{QemuUser, Reach};
 use plasmavmc_libvirt::facts::firmware::{self, Firmware};
 use plasmavmc_libvirt::facts::{self, Fact, HostFacts, Kind};
 use plasmavmc_libvirt::virsh::{Connection, NetworkState, VirshError};
+use plasmavmc_types::ByteSize;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::edits::paths;
-use super::plan::{Action, Entry, VmPlan};
+use super::plan::{Action, DiskStep, Entry, VmPlan, is_here};
 use super::{Field, Values};
 
 /// How bad a finding is.
@@ -62,6 +64,8 @@ pub struct Facts {
     pub bridges: BTreeMap<String, Fact<bool>>,
     /// How far QEMU's user gets, for each file.
     pub reach: BTreeMap<PathBuf, Fact<Reach>>,
+    /// The room that is left for each disk that is made or grows.
+    pub room: BTreeMap<PathBuf, ByteSize>,
 }
 
 impl Facts {
@@ -78,6 +82,11 @@ impl Facts {
             networks: reader.networks()?,
             ..Self::default()
         };
+        if is_here(&plan.uri) {
+            let paths = plan.vms.iter().filter_map(|entry| growth(entry).map(|(path, _)| path));
+            // Where it cannot be told, making the disk tells.
+            found.room = paths.filter_map(|path| Some((path.to_owned(), disk::free(path).ok()?))).collect();
+        }
         let user = QemuUser::of(&plan.uri);
         for values in plan.vms.iter().filter_map(asked) {
             if let Some(name) = text(&values, Field::Network).and_then(|word| word.strip_prefix("bridge:")) {
@@ -107,6 +116,17 @@ fn asked(entry: &Entry) -> Option<Values> {
     }
 }
 
+/// The file of a disk that is made or grows, and how much larger it may become than it is.
+fn growth(entry: &Entry) -> Option<(&Path, ByteSize)> {
+    match entry.disk.as_ref()? {
+        DiskStep::Create { path, size_gb } => Some((path, ByteSize::gib(*size_gb))),
+        DiskStep::Grow { path, from_bytes, size_gb } => {
+            Some((path, ByteSize::bytes(ByteSize::gib(*size_gb).as_bytes().saturating_sub(*from_bytes))))
+        }
+        _ => None,
+    }
+}
+
 fn text(values: &Values, field: Field) -> Option<&str> {
     values.get(&field).and_then(Value::as_str)
 }
@@ -127,6 +147,7 @@ pub fn preflight(plan: &VmPlan, facts: &Facts) -> Vec<Finding> {
         check.firmware(kind);
         check.network();
         check.files();
+        check.room(entry);
     }
     findings
 }
@@ -273,6 +294,18 @@ impl Check<'_> {
     }
 }
 
+impl Check<'_> {
+    /// A disk takes what its guest writes, so one that outgrows its file system stops its VM some day.
+    fn room(&mut self, entry: &Entry) {
+        let Some((path, wanted)) = growth(entry) else { return };
+        let Some(room) = self.facts.room.get(path).filter(|room| **room < wanted) else { return };
+        let folder = path.parent().unwrap_or(path).display();
+        let what = format!("its disk may grow by {wanted}, and `{folder}` has room for {room}");
+        let next = "free some space, or put the disk elsewhere: a full file system pauses the VM";
+        self.find(Severity::Warning, Field::DiskSizeGb, what, format!("df -h {folder}"), next);
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (`{}` shows it)", self.what, self.shown_by)
@@ -351,6 +384,23 @@ mod tests {
         let findings = preflight(&making(), &facts);
         let finding = findings.iter().find(|one| one.field == Field::DiskPath).unwrap();
         assert_eq!(finding.next, "let it pass: `chmod o+x /home/me`, or put the file elsewhere");
+    }
+
+    #[test]
+    fn a_disk_that_may_outgrow_its_file_system_is_told_with_both_numbers() {
+        let mut plan = making();
+        let path = PathBuf::from("/images/web.qcow2");
+        plan.vms[0].disk = Some(DiskStep::Create { path: path.clone(), size_gb: 80 });
+        let told = |room: ByteSize| {
+            let facts = Facts { room: [(path.clone(), room)].into(), ..able() };
+            let findings = preflight(&plan, &facts).into_iter();
+            findings.filter(|one| one.field == Field::DiskSizeGb).map(|one| one.what).collect::<Vec<_>>()
+        };
+        assert_eq!(told(ByteSize::gib(80)), Vec::<String>::new());
+        assert_eq!(
+            told(ByteSize::gib(12)),
+            ["its disk may grow by 80 GiB, and `/images` has room for 12 GiB"]
+        );
     }
 
     #[test]
