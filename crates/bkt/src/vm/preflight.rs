@@ -152,6 +152,19 @@ pub fn preflight(plan: &VmPlan, facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// The findings that say the same of several VMs once, each with its VMs, in the order of the first.
+pub fn by_cause(findings: &[Finding]) -> Vec<(Vec<&str>, &Finding)> {
+    let mut causes: Vec<(Vec<&str>, &Finding)> = Vec::new();
+    for finding in findings {
+        let said = |other: &Finding| (&other.what, &other.next) == (&finding.what, &finding.next);
+        match causes.iter_mut().find(|(_, first)| said(first)) {
+            Some((vms, _)) => vms.push(&finding.vm),
+            None => causes.push((vec![&finding.vm], finding)),
+        }
+    }
+    causes
+}
+
 /// The check of one VM.
 struct Check<'a> {
     vm: &'a str,
@@ -384,6 +397,15 @@ mod tests {
         let findings = preflight(&making(), &facts);
         let finding = findings.iter().find(|one| one.field == Field::DiskPath).unwrap();
         assert_eq!(finding.next, "let it pass: `chmod o+x /home/me`, or put the file elsewhere");
+    }
+
+    #[test]
+    fn what_is_wrong_for_many_vms_is_said_once() {
+        let [one] = &preflight(&making(), &able())[..] else { panic!("emulation alone") };
+        let of = |vm: &str| Finding { vm: vm.to_owned(), ..one.clone() };
+        let other = Finding { what: "another".to_owned(), ..of("b") };
+        let findings = [of("a"), other.clone(), of("b"), of("c")];
+        assert_eq!(by_cause(&findings), [(vec!["a", "b", "c"], &findings[0]), (vec!["b"], &other)]);
     }
 
     #[test]

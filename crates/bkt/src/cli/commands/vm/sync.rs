@@ -19,7 +19,7 @@ use crate::vm::apply::{ApplyError, Done, NotApplied, Report};
 use crate::vm::into_manifest::taken;
 use crate::vm::plan::{VmPlan, is_here};
 use crate::vm::plan_file::{Machine, PlanFile};
-use crate::vm::preflight::{Facts, Finding, preflight};
+use crate::vm::preflight::{Facts, Finding, by_cause, preflight};
 use crate::vm::sync::{as_vms_stand, execute, hold, plan_sync, with_backups};
 
 const EXAMPLES: &str = "\
@@ -136,9 +136,17 @@ pub(super) fn findings(connection: &Connection, plan: &VmPlan) -> Result<Vec<Fin
     Ok(preflight(plan, &Facts::gather(connection, plan)?))
 }
 
+/// VMs that a warning names; of more it tells the number.
+const NAMED: usize = 3;
+
 fn warn_of(findings: &[Finding], face: &Face) {
-    for finding in findings {
-        face.voice.warn(&format!("{}: {finding}", finding.vm));
+    for (vms, finding) in by_cause(findings) {
+        let more = match vms.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let vms = vms[..vms.len().min(NAMED)].join(", ");
+        face.voice.warn(&format!("{vms}{more}: {finding}"));
         face.voice.hint(&finding.next);
     }
 }
